@@ -1,0 +1,57 @@
+# Every target makes .venv and installs what it needs, once; a changed pyproject.toml or constraints.txt installs again.
+# Another interpreter: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.installed-core
+TESTS := $(VENV)/.installed-test,oracle
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lab lint weights benchmark clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(CORE) ## draw two sentences with the shipped weights into demo/, with the network off
+	HF_HUB_OFFLINE=1 $(BIN)/minimagen draw "a large red circle" "a small blue star" --out demo
+
+test: lint ## check the style, run the tests, then every notebook
+	$(PYTEST) tests
+	$(if $(NOTEBOOKS),$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 $(NOTEBOOKS))
+
+lab: $(VENV)/.installed-notebooks ## open the lessons in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+lint: $(TESTS) ## check the style of the code and of the notebooks
+	$(BIN)/ruff check .
+
+# The recipe of the shipped weights, from nothing; started again, it goes on where it was stopped.
+weights: $(CORE) ## train the text encoder and the three networks of data/weights again, into runs/
+	test -d runs/text || $(BIN)/python data/pretrain_text.py --minutes 9 --out runs/text
+	$(BIN)/minimagen train base --data shapes --profile cpu --text-encoder runs/text --out runs/base --resume
+	$(BIN)/minimagen train sr256 --data shapes --profile cpu --text-encoder runs/text --out runs/sr256 --resume
+	$(BIN)/minimagen train sr1024 --data shapes --profile cpu --text-encoder runs/text --out runs/sr1024 --resume
+	cp data/weights/cascade.json runs/
+	$(BIN)/minimagen evaluate --weights runs --kind single --split held-out
+
+benchmark: $(VENV)/.installed-bench ## run every script of benchmarks/
+	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python "$$script"; done
+
+clean: ## remove what make, the tests and the build have made; runs/ and its training stay
+	rm -rf $(VENV) demo dist build .cache .pytest_cache .ruff_cache .hypothesis
+	find minimagen tests benchmarks data notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(CORE): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e ".[$*]"
+	@touch $@
