@@ -1,0 +1,241 @@
+"""Captioned data: a folder of one's own pictures, mixtures, crops, and the stream of batches that training reads.
+
+A *data set* is a sequence: `len(data)` and `data[i] -> (picture, caption)`, the picture a uint8 tensor (3, size, size). Item i
+depends on i and on the constructor's arguments alone, and batch k on the seed and k alone: that is what lets training resume.
+"""
+
+import csv
+import hashlib
+import io
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from minimagen import pixels
+from minimagen.conditioning import Cond, Text
+
+KEEP_BYTES = 2**30  # a Folder keeps decoded pictures up to this much memory, and decodes the others anew
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises on a damaged file
+
+
+class Captioned(Protocol):
+    """What every data set is: shapes, emoji, scenes, a folder, a mixture, crops."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> tuple[Tensor, str]: ...
+
+
+class Folder:
+    """One's own pictures: a folder with `metadata.jsonl` or `metadata.csv` that gives each `file_name` its `text`.
+
+    This is the "imagefolder" convention of Hugging Face datasets. Pictures are turned as their EXIF says, cropped to the
+    central square, laid on white and resized with antialiasing to (3, size, size) when first asked for.
+    Raises `ValueError` on a folder or metadata file that is missing or empty, and naming file and line on a line that cannot be
+    read or has no text, and on a picture that is missing or broken; a picture cut short is found when it is first decoded.
+    """
+
+    def __init__(self, path: str | Path, size: int = 64):
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"size must be a whole number of pixels, at least 1, got {size!r}")
+        self.size, self.lines = size, _metadata(Path(path))
+        self._kept: dict[int, Tensor] = {}
+        for file, _, place in self.lines:
+            _check_picture(file, place)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, str]:
+        file, text, place = self.lines[i]
+        picture = self._kept.get(i)
+        if picture is None:
+            picture = _picture(file, self.size, place)
+            if (len(self._kept) + 1) * picture.nbytes <= KEEP_BYTES:
+                self._kept[i] = picture
+        return picture.clone(), text
+
+
+def _metadata(folder: Path) -> list[tuple[Path, str, str]]:
+    """(picture file, caption, where that is written) of every line of the folder's metadata."""
+    if not folder.is_dir():
+        raise ValueError(f"path must be a folder of pictures, got {str(folder)!r}, which is no folder")
+    file = next((folder / name for name in ("metadata.jsonl", "metadata.csv") if (folder / name).is_file()), None)
+    if file is None:
+        raise ValueError(f"{folder} must hold metadata.jsonl or metadata.csv with a file_name and a text for each picture")
+    found = []
+    for number, row in _jsonl(file) if file.suffix == ".jsonl" else _csv(file):
+        place = f"{file}, line {number}"
+        values = [row.get(field) for field in ("file_name", "text")]
+        for field, value in zip(("file_name", "text"), values, strict=True):
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"{place}: {field} must be a text that is not empty, got {value!r}")
+        found.append((folder / values[0], values[1].strip(), place))
+    if not found:
+        raise ValueError(f"{file} must give at least one picture its caption, but has no captions")
+    return found
+
+
+def _jsonl(file: Path) -> Iterator[tuple[int, dict]]:
+    for number, line in enumerate(_text(file).split("\n"), 1):  # splitlines would also cut at rarer signs within a caption
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{file}, line {number}: must be a JSON object, got {line[:80]!r} ({error})") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{file}, line {number}: must be a JSON object, got {line[:80]!r}")
+            yield number, row
+
+
+def _csv(file: Path) -> Iterator[tuple[int, dict]]:
+    rows = csv.DictReader(io.StringIO(_text(file)))
+    for row in rows:
+        yield rows.line_num, row
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} must be UTF-8 text: {error}") from error
+
+
+def _check_picture(file: Path, place: str) -> None:
+    if not file.is_file():
+        raise ValueError(f"{place}: the picture {file} is missing")
+    try:
+        with Image.open(file) as image:
+            image.verify()
+    except BROKEN as error:
+        raise ValueError(f"{place}: the picture {file} is broken: {error}") from error
+
+
+def _picture(file: Path, size: int, place: str) -> Tensor:
+    try:
+        with Image.open(file) as image:
+            square = ImageOps.fit(_on_white(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.BICUBIC)
+    except BROKEN as error:
+        raise ValueError(f"{place}: the picture {file} is broken: {error}") from error
+    return torch.from_numpy(np.array(square).transpose(2, 0, 1).copy())
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # a plain conversion would clip 16 bits at 255 instead of scaling them
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+class Mixture:
+    """One data set from several: item i comes from data set d with probability weights[d] / sum(weights), drawn from i alone.
+
+    Without weights each counts as much as it has items. Raises `ValueError` without data sets, on an empty one, or where the
+    weights are not one number >= 0 a data set with a sum above 0.
+    """
+
+    def __init__(self, *datasets: Captioned, weights: list[float] | None = None):
+        sizes = [len(data) for data in datasets]
+        if not datasets or 0 in sizes:
+            raise ValueError(f"datasets must be one or more, none of them empty, got lengths {sizes}")
+        self.datasets, self.weights = datasets, list(sizes if weights is None else weights)
+        if len(self.weights) != len(sizes) or not all(0 <= w < float("inf") for w in self.weights) or sum(self.weights) <= 0:
+            raise ValueError(f"weights must be {len(sizes)} numbers >= 0 with a sum above 0, got {weights}")
+
+    def __len__(self) -> int:
+        return sum(len(data) for data in self.datasets)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, str]:
+        _check_index(i, len(self))
+        rng = random.Random(f"mixture-{i}")
+        data = rng.choices(self.datasets, self.weights)[0]
+        return data[rng.randrange(len(data))]
+
+
+class Crops:
+    """See `crops`."""
+
+    def __init__(self, data: Captioned, size: int, windows: int, tries: int, busy: float):
+        self.data, self.size, self.windows, self.tries, self.busy = data, size, windows, tries, busy
+
+    def __len__(self) -> int:
+        return len(self.data) * self.windows
+
+    def __getitem__(self, i: int) -> tuple[Tensor, str]:
+        _check_index(i, len(self))
+        rng = random.Random(f"crops-{i}")
+        item = i // self.windows
+        if hasattr(self.data, "cut"):  # drawn data need not draw the whole page
+            side, caption = self.data.size, self.data.caption(item)
+            cut = lambda top, left: self.data.cut(item, top, left, self.size)
+        else:
+            picture, caption = self.data[item]
+            side, cut = picture.shape[-1], lambda top, left: picture[:, top : top + self.size, left : left + self.size]
+        room = side - self.size
+        if room < 0:
+            raise ValueError(f"size must be at most the picture's side {side}, got {self.size}")
+        corners = [(rng.randint(0, room), rng.randint(0, room)) for _ in range(self.tries)]
+        found = [cut(top, left) for top, left in corners]
+        if rng.random() < self.busy:
+            found.sort(key=lambda window: -window.float().var().item())
+        return found[0].clone(), caption
+
+
+def crops(data: Captioned, size: int, *, windows: int = 16, tries: int = 4, busy: float = 0.75) -> Crops:
+    """Random size x size windows of the pictures of `data`, `windows` of each: what a super-resolution network trains on.
+
+    Imagen trains 256 -> 1024 on crops (appendix F.3). Most of a drawing is flat colour, where there is nothing to learn, so a
+    share `busy` of the windows is the one of the largest variance among `tries`, and the rest are taken as they fall. The
+    caption stays that of the whole picture. Raises `ValueError` on numbers out of range, or a picture smaller than `size`.
+    Lesson 13.
+    """
+    for name, value in (("size", size), ("windows", windows), ("tries", tries)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number, at least 1, got {value!r}")
+    if not 0 <= busy <= 1:
+        raise ValueError(f"busy must be in [0, 1], got {busy!r}")
+    return Crops(data, size, windows, tries, busy)
+
+
+def batches(
+    data: Captioned, batch_size: int, encode: Callable[[list[str]], Text], *, seed: int = 0, start: int = 0
+) -> Iterator[tuple[Tensor, Cond]]:
+    """Batches without end: x0 (B, 3, size, size) in [-1, 1] and Cond(encode(captions)), from batch number `start` on.
+
+    Items are drawn with replacement, batch k by a generator seeded with (seed, k) alone: training that resumes at batch k
+    asks for `start=k` and reads what it would have read, at no cost. Raises `ValueError` on an empty data set, a batch size
+    below 1 or a start below 0, at once and not at the first batch.
+    """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be a whole number, at least 1, got {batch_size!r}")
+    if not isinstance(start, int) or start < 0:
+        raise ValueError(f"start must be a whole number, at least 0, got {start!r}")
+    if len(data) == 0:
+        raise ValueError("data must hold at least one picture, but it is empty")
+    return (_batch(data, _indices(len(data), batch_size, seed, k), encode) for k in itertools.count(start))
+
+
+def _indices(count: int, batch_size: int, seed: int, k: int) -> list[int]:
+    digest = hashlib.sha256(f"{seed} {k}".encode()).digest()  # near seeds and near batches must not be alike
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.randint(count, (batch_size,), generator=generator).tolist()
+
+
+def _batch(data: Captioned, indices: list[int], encode: Callable[[list[str]], Text]) -> tuple[Tensor, Cond]:
+    pictures, captions = zip(*(data[i] for i in indices), strict=True)
+    return pixels.from_uint8(torch.stack(pictures)), Cond(encode(list(captions)))
+
+
+def _check_index(i: int, length: int) -> None:
+    if not 0 <= i < length:
+        raise IndexError(f"item must be in 0..{length - 1}, got {i}")

@@ -1,0 +1,233 @@
+"""Emoji as captioned data: vector drawings rendered at any size, alone or two in a scene. A *data set* is a sequence.
+
+`len(data)` and `data[i] -> (picture, caption)`, the picture uint8 (3, size, size); item i never changes, so training can stop
+and resume. Nothing is read and nothing rendered before a data set is made. Sources and licences: `data/SOURCES.md`.
+"""
+
+import hashlib
+import io
+import json
+import lzma
+import random
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from minimagen import pixels
+from minimagen.files import cache_folder, shipped, write
+
+STYLES = {"fluent-flat": "flat", "noto": "shaded"}  # the word that names the style in a caption
+SPLITS = ("train", "held-out", "unseen")
+WORDINGS = (  # each names the style, so that a caption says which one of all the pictures is meant
+    "a {style} drawing of {thing}",
+    "{thing}, {style} style",
+    "a {style} emoji of {thing}",
+    "{name}, {style} drawing",
+    "a {style} drawing of {thing}, {tags}",
+)
+RELATIONS = {  # {a} is the picture on the left, or above
+    "left": (
+        "a {style} drawing of {a} to the left of {b}",
+        "a {style} drawing of {b} to the right of {a}",
+        "{a} left of {b}, {style} style",
+        "{b} right of {a}, {style} style",
+        "a {style} drawing with {a} on the left and {b} on the right",
+        "a {style} drawing with {b} on the right and {a} on the left",
+    ),
+    "above": (
+        "a {style} drawing of {a} above {b}",
+        "a {style} drawing of {b} below {a}",
+        "{a} over {b}, {style} style",
+        "{b} under {a}, {style} style",
+        "a {style} drawing with {a} at the top and {b} at the bottom",
+        "a {style} drawing with {b} at the bottom and {a} at the top",
+    ),
+}
+
+
+def stable(*words: str) -> int:
+    """A whole number drawn from the words alone: the same on every machine and in every run, as `hash` is not."""
+    return int.from_bytes(hashlib.sha256("|".join(words).encode()).digest()[:8], "big")
+
+
+def unseen(code: str) -> bool:
+    """Whether a concept is kept out of training: 5 % of the code points, the same ones in both styles."""
+    return stable("emoji", code) % 20 == 0
+
+
+@cache
+def records(style: str) -> tuple[dict, ...]:
+    """The shipped drawings of a style: code, caption, tags, group, width, height, svg. Raises `ValueError` if damaged."""
+    path = shipped("emoji") / f"{style}.jsonl.xz"
+    try:
+        with lzma.open(path, "rt", encoding="utf-8") as lines:
+            return tuple(json.loads(line) for line in lines)
+    except (lzma.LZMAError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} must be the shipped list of drawings, but is damaged: {error}") from error
+
+
+def document(record: dict, size: int) -> str:
+    """A whole SVG of size x size pixels around one drawing; a drawing that is not square is centred in a square."""
+    width, height = record["width"], record["height"]
+    side = max(width, height)
+    box = f"{(width - side) / 2:g} {(height - side) / 2:g} {side} {side}"
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg {names} viewBox="{box}" width="{size}" height="{size}">{record["svg"]}</svg>'
+
+
+def render(svg: str) -> np.ndarray:
+    """An SVG document on white, as uint8 (3, height, width). No font of the machine is looked at, so every machine agrees."""
+    import resvg_py
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, dpi=96, skip_system_fonts=True, background="#ffffff")
+    with Image.open(io.BytesIO(bytes(png))) as image:
+        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+
+
+def rasters(style: str, size: int) -> np.ndarray:
+    """All drawings of a style as uint8 (N, 3, size, size), mapped from a file in the cache folder, rendered if need be.
+
+    The file's name holds the sha256 of what was rendered; a file that is cut short is made again. One style takes about
+    3 seconds and 20 MB at 64, 20 seconds and 0.3 GB at 256, and minutes and 5 GB at 1024.
+    """
+    documents = [document(record, size) for record in records(style)]
+    source = hashlib.sha256("".join(documents).encode()).hexdigest()
+    path = cache_folder() / "emoji" / f"{style}-{size}-{source[:16]}.npy"
+    shape = (len(documents), 3, size, size)
+    found = _opened(path, shape)
+    if found is None:
+        bar = tqdm(documents, desc=f"rendering {style} at {size}", disable=None, leave=False)
+        write(path, lambda temporary: _save(temporary, shape, map(render, bar)))
+        found = _opened(path, shape)
+    return found
+
+
+def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.shape == shape and found.dtype == np.uint8 else None
+
+
+def _save(path: Path, shape: tuple[int, ...], pictures) -> None:
+    with open(path, "wb") as file:  # picture by picture: little memory, and a full disk raises instead of killing the process
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for picture in pictures:
+            file.write(picture.tobytes())
+
+
+def thing(caption: str) -> str:
+    """The caption with its article where it has one: "a red apple", "an eye", but "grapes" and "Santa Claus"."""
+    words = caption.split(" with ")[0].split(" of ")[0].split()
+    if words[0] in ("flag", "sign"):
+        return f"the {caption}"
+    one = words[0] in ("person", "man", "woman", "face")
+    last = words[-1].lower()
+    many = last in ("people", "men", "women") or (last.endswith("s") and not last.endswith(("ss", "us", "is", "os")))
+    if not caption[0].islower() or (many and not one):
+        return caption
+    vowel = caption[0] in "aeiou" and not caption.startswith(("uni", "one", "eu", "ewe"))
+    return f"{'an' if vowel else 'a'} {caption}"
+
+
+def wordings(record: dict, style: str) -> list[str]:
+    """Every caption of a drawing. The last one adds two of its tags that the name does not say; few have none."""
+    name = record["caption"]
+    tags = [tag for tag in record["tags"] if tag not in name.lower()]
+    tags = random.Random(record["code"]).sample(tags, min(2, len(tags)))
+    templates = WORDINGS if tags else WORDINGS[:-1]
+    words = {"style": STYLES[style], "thing": thing(name), "name": name, "tags": " and ".join(tags)}
+    return [template.format(**words) for template in templates]
+
+
+def check(style: str, size: int, split: str) -> None:
+    if style not in STYLES:
+        raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
+    if not isinstance(size, int) or size < 8:
+        raise ValueError(f"size must be a whole number of pixels, at least 8, got {size!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+
+
+class Emoji:
+    """One emoji a picture; the items are the pairs (drawing, wording) of a split.
+
+    "unseen" holds the concepts that no training caption names (5 %, see `unseen`), each with one wording; of every other
+    concept the split "held-out" has one wording and "train" the rest. `items[i]` is (row of `pictures`, caption): for
+    retrieval, the row that a caption names. Raises `ValueError` on an unknown style or split, or a size below 8.
+    """
+
+    def __init__(self, style: str = "fluent-flat", size: int = 64, split: str = "train"):
+        check(style, size, split)
+        self.style, self.size, self.split = style, size, split
+        self.pictures = rasters(style, size)
+        self.items: list[tuple[int, str]] = []
+        for row, record in enumerate(records(style)):
+            if unseen(record["code"]) == (split == "unseen"):
+                captions = wordings(record, style)
+                kept = captions.pop(stable("wording", record["code"]) % len(captions))
+                self.items += [(row, caption) for caption in (captions if split == "train" else [kept])]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, str]:
+        row, caption = self.items[i]
+        return torch.from_numpy(self.pictures[row].copy()), caption
+
+
+class Scenes:
+    """Two different emoji on white and what stands where: "a flat drawing of a red apple to the left of a cat".
+
+    The caption is exact, the pictures never overlap, and item i is drawn from a generator seeded by i alone; the layout lies on
+    a grid of 64 units, so that it is the same at every size. In "unseen" both concepts are unseen; one wording of each
+    arrangement is in "held-out" and not in "train". Raises `ValueError` as `Emoji` does, and for a length below 1.
+    """
+
+    def __init__(self, style: str = "fluent-flat", size: int = 64, split: str = "train", length: int = 100_000):
+        check(style, size, split)
+        if not isinstance(length, int) or length < 1:
+            raise ValueError(f"length must be a whole number, at least 1, got {length!r}")
+        self.style, self.size, self.split, self.length = style, size, split, length
+        self.pictures = rasters(style, size)
+        self.rows = [row for row, record in enumerate(records(style)) if unseen(record["code"]) == (split == "unseen")]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, i: int) -> tuple[Tensor, str]:
+        if not 0 <= i < self.length:
+            raise IndexError(f"item must be in 0..{self.length - 1}, got {i}")
+        rng = random.Random(f"scenes-{i}")
+        rows, relation = rng.sample(self.rows, 2), rng.choice(tuple(RELATIONS))
+        picture = torch.full((3, self.size, self.size), 255, dtype=torch.uint8)
+        for row, (left, top, side) in zip(rows, layout(rng, relation), strict=True):
+            self._paste(picture, row, *(round(unit * self.size / 64) for unit in (left, top, side)))
+        return picture, self._caption(rng, rows, relation)
+
+    def _paste(self, picture: Tensor, row: int, left: int, top: int, side: int) -> None:
+        whole = pixels.from_uint8(torch.from_numpy(self.pictures[row].copy()))
+        picture[:, top : top + side, left : left + side] = pixels.to_uint8(pixels.resize(whole[None], side))[0]
+
+    def _caption(self, rng: random.Random, rows: list[int], relation: str) -> str:
+        a, b = (records(self.style)[row] for row in rows)
+        templates = list(RELATIONS[relation])
+        kept = templates.pop(stable("scene", relation, a["code"], b["code"]) % len(templates))
+        template = rng.choice(templates) if self.split == "train" else kept
+        return template.format(style=STYLES[self.style], a=thing(a["caption"]), b=thing(b["caption"]))
+
+
+def layout(rng: random.Random, relation: str) -> list[tuple[int, int, int]]:
+    """Two squares (left, top, side) on a field of 64 x 64 units, at least 2 units apart, the first on the left or above."""
+    first, second = rng.randint(22, 29), rng.randint(22, 29)
+    start = rng.randint(1, 61 - first - second)
+    then = rng.randint(start + first + 2, 63 - second)
+    across = [(64 - side) // 2 + rng.randint(-6, 6) for side in (first, second)]
+    squares = [(start, across[0], first), (then, across[1], second)]
+    return squares if relation == "left" else [(left, top, side) for top, left, side in squares]
