@@ -1,0 +1,357 @@
+"""Pretrain the small text encoder that the library ships: `python data/pretrain_text.py --minutes 15 --out data/weights/text`.
+
+Imagen's thesis in miniature: the encoder learns from text alone, by T5's span corruption (Raffel et al. 2020, section 3.1.4:
+15 % of the tokens in spans of 3 are hidden behind sentinels, a decoder writes them back), and is frozen before the first
+picture is seen. The text is one third captions of rendered shapes (training wordings and training pairs only), one third
+emoji captions and tags, one third WordNet's definitions and examples. The decoder is thrown away. Lesson 10.
+
+`--probe` asks of the encoder in `--out`, instead of training: can a linear read-out tell which colour belongs to which shape?
+The learning rate follows the clock (`--minutes`), so two runs with one seed see the same text but end a few steps apart.
+"""
+
+import argparse
+import contextlib
+import json
+import lzma
+import os
+import platform
+import random
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel, T5ForConditionalGeneration
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from minimagen.files import write  # noqa: E402  (the checkout's own package, whether it is installed or not)
+from minimagen.shapes import COLOURS, SHAPES, UNSEEN_PAIRS, Shapes, _draw_facts, _word  # noqa: E402
+
+VOCABULARY, SENTINELS, LONGEST = 8000, 32, 48
+BATCH, PEAK = 64, 2e-3
+KINDS = {"single": 0.2, "pair": 0.55, "count": 0.1, "triple": 0.15}  # pages with several objects are worth reading
+Line = Callable[[random.Random], str]  # one way to draw a line of text
+
+# ----------------------------------------------------------------------------------------------------------- the text
+
+
+def read_xz(path: Path) -> list[str]:
+    return lzma.decompress(path.read_bytes()).decode("utf-8").splitlines()
+
+
+def names_unseen(line: str) -> bool:
+    """Whether a line holds both words of a never-seen pair ("yellow heart" is an emoji): such lines are left out."""
+    words = set(re.findall("[a-z]+", line.lower()))
+    return any(colour in words and words & {shape, f"{shape}s"} for colour, shape in UNSEEN_PAIRS)
+
+
+def shape_line(rng: random.Random) -> str:
+    """A page of shapes in one wording, or (3 of 4) in two, so that a word hidden in one must be looked up in the other.
+
+    Whose colour it is then matters, which no single caption ever tests: its colours are free. Training wordings and pairs only.
+    """
+    kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+    facts = _draw_facts(kind, False, rng)
+    first, second = (_word(facts, kind, False, rng) for _ in range(2))
+    return rng.choice((first, *3 * (f"{first}; {second}",)))
+
+
+def emoji_line(records: list[dict], rng: random.Random) -> str:
+    """A caption alone, with its tags in any order before or after it, in a frame, or two captions with a relation."""
+    record, other = rng.choice(records), rng.choice(records)
+    name = rng.choice([record["caption"], *record["also"]])
+    tags = ", ".join(rng.sample(record["tags"], min(len(record["tags"]), 6)))
+    relation = rng.choice(("to the left of", "to the right of", "above", "below", "and", "next to", "with"))
+    line = rng.choice(
+        (
+            name,
+            f"{name}: {tags}",
+            f"{name}: {tags}",
+            f"{tags}: {name}",
+            f"a picture of {name}, {record['subgroup'].replace('-', ' ')}",
+            f"{name} {relation} {other['caption']}",
+        )
+    )
+    return emoji_line(records, rng) if names_unseen(line) else line
+
+
+def sources(validation: bool) -> dict[str, Line]:
+    """The three kinds of text; one gloss in 100 and one emoji in 50 are kept for validation; shapes have no end."""
+    glosses = [line for line in read_xz(HERE / "text" / "wordnet.txt.xz") if not names_unseen(line)]
+    glosses = [line for i, line in enumerate(glosses) if (i % 100 == 0) == validation]
+    drawings = [json.loads(line) for style in ("fluent-flat", "noto") for line in read_xz(HERE / "emoji" / f"{style}.jsonl.xz")]
+    records = {record["code"]: {k: record[k] for k in ("caption", "also", "tags", "subgroup")} for record in drawings}
+    records = [record for i, record in enumerate(records.values()) if (i % 50 == 0) == validation]
+    return {
+        "shapes": shape_line,
+        "emoji": lambda rng: emoji_line(records, rng),
+        "wordnet": lambda rng: rng.choice(glosses),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------ the tokenizer
+
+
+def train_tokenizer(lines: Iterator[str]) -> PreTrainedTokenizerFast:
+    """A lower-case BPE tokenizer that appends </s> as T5's does; <extra_id_0> is the last piece.
+
+    T5 has a Unigram model; at this size Unigram splits common words ("purple", "little") and BPE never does."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+    tokenizer.decoder = decoders.Metaspace()
+    special = ["<pad>", "</s>", "<unk>"]
+    tokenizer.train_from_iterator(
+        lines,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY - SENTINELS,
+            special_tokens=special,
+            show_progress=False,
+            max_token_length=16,
+            limit_alphabet=200,
+        ),
+    )
+    sentinels = [f"<extra_id_{i}>" for i in reversed(range(SENTINELS))]
+    tokenizer.add_special_tokens(sentinels)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=sentinels[::-1],
+        model_max_length=64,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- span corruption
+
+
+def split_at_random(total: int, parts: int, rng: random.Random) -> list[int]:
+    """`total` as a sum of `parts` positive whole numbers, every way equally likely."""
+    cuts = [0, *sorted(rng.sample(range(1, total), parts - 1)), total]
+    return [b - a for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def corrupt(ids: list[int], vocabulary: int, rng: random.Random) -> tuple[list[int], list[int]]:
+    """Hide 15 % of `ids` (without </s>) in spans of mean length 3: (what the encoder reads, what the decoder must write)."""
+    hidden = min(max(round(0.15 * len(ids)), 1), len(ids) - 1)
+    spans = max(round(hidden / 3), 1)
+    gone = split_at_random(hidden, spans, rng)
+    kept = split_at_random(len(ids) - hidden + 1, spans + 1, rng) if len(ids) - hidden >= spans else [1, len(ids) - hidden]
+    kept[rng.choice((0, -1))] -= 1  # a line may begin or end with a hidden span
+    source, target, at = [], [], 0
+    for i, (keep, hide) in enumerate(zip(kept, gone, strict=False)):
+        sentinel = vocabulary - 1 - i
+        source += [*ids[at : at + keep], sentinel]
+        target += [sentinel, *ids[at + keep : at + keep + hide]]
+        at += keep + hide
+    return [*source, *ids[at:], 1], [*target, vocabulary - 1 - spans, 1]
+
+
+def padded(rows: list[list[int]], fill: int) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
+
+
+def batches(lines: dict[str, Line], tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless (encoder ids, labels); a pool of 16 batches is sorted by length so that little of a batch is padding."""
+    draws = list(lines.values())
+    while True:
+        pool = [rng.choice(draws)(rng) for _ in range(16 * BATCH)]
+        rows = tokenizer(pool, add_special_tokens=False, truncation=True, max_length=LONGEST - 1)["input_ids"]
+        pairs = sorted((corrupt(ids, len(tokenizer), rng) for ids in rows if len(ids) > 1), key=lambda pair: len(pair[0]))
+        starts = list(range(0, len(pairs) - BATCH + 1, BATCH))
+        rng.shuffle(starts)
+        for start in starts:
+            source, target = zip(*pairs[start : start + BATCH], strict=True)
+            yield padded(list(source), 0), padded(list(target), -100)
+
+
+# -------------------------------------------------------------------------------------------------------- pretraining
+
+
+def small_t5(vocabulary: int) -> T5ForConditionalGeneration:
+    """T5 v1.1 (gated GELU, no dropout) at 1/32 of XXL's width, its input embedding shared with the output.
+
+    One departure from T5's initialisation, which is made for Adafactor and a million steps: the feed-forward layers begin as
+    nothing. Else Adam lets the first of them grow to 60 times the embedding, and the neighbours are lost in it.
+    """
+    config = T5Config(
+        vocab_size=vocabulary,
+        d_model=128,
+        d_kv=32,
+        d_ff=512,
+        num_layers=4,
+        num_decoder_layers=1,
+        num_heads=4,
+        dropout_rate=0.0,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=True,
+        decoder_start_token_id=0,
+    )
+    model = T5ForConditionalGeneration(config)
+    for name, weight in model.named_parameters():
+        if name.endswith("wo.weight"):
+            torch.nn.init.zeros_(weight)
+    return model
+
+
+def loss_of(model: T5ForConditionalGeneration, batch: tuple[Tensor, Tensor], fast: bool) -> Tensor:
+    source, labels = batch
+    with torch.autocast("cpu", torch.bfloat16) if fast else contextlib.nullcontext():
+        return model(input_ids=source, attention_mask=source != 0, labels=labels, use_cache=False).loss.float()
+
+
+@torch.no_grad()
+def validate(model: T5ForConditionalGeneration, held: dict[str, list]) -> dict[str, float]:
+    return {kind: round(sum(loss_of(model, b, False).item() for b in some) / len(some), 4) for kind, some in held.items()}
+
+
+def pretrain(
+    model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, minutes: float, seed: int, fast: bool
+) -> dict:
+    """Train for `minutes` of clock time; the learning rate warms up for 100 steps and falls to 0 linearly with the clock."""
+    held = {}
+    for kind, line in sources(validation=True).items():
+        stream = batches({kind: line}, tokenizer, random.Random(f"validation {seed}"))
+        held[kind] = [next(stream) for _ in range(4)]
+    stream = batches(sources(validation=False), tokenizer, random.Random(f"train {seed}"))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.1, fused=True)
+    log = {"train": [], "validation": [{"step": 0, **validate(model, held)}]}
+    begin, step, recent, told = time.monotonic(), 0, [], 0.0
+    bar = tqdm(total=round(60 * minutes), unit="s", mininterval=2)
+    while (spent := (time.monotonic() - begin) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = PEAK * min((step + 1) / 100, 1 - spent)
+        loss = loss_of(model, next(stream), fast)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        step += 1
+        recent.append(loss.item())
+        bar.update(round(60 * minutes * spent) - bar.n)
+        if step % 50 == 0:
+            log["train"].append([step, round(sum(recent) / len(recent), 4)])
+            bar.set_postfix(step=step, loss=log["train"][-1][1])
+            recent = []
+        if spent - told >= 0.1:
+            told = spent
+            log["validation"].append({"step": step, **validate(model, held)})
+    bar.close()
+    log["validation"].append({"step": step, **validate(model, held)})
+    return {"steps": step, "lines": step * BATCH, **log}
+
+
+def save(model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """The encoder alone, in float16, and its tokenizer: a folder that `T5EncoderModel.from_pretrained` loads."""
+    encoder = T5EncoderModel(model.config)
+    encoder.load_state_dict(model.state_dict(), strict=False)
+    encoder.half().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+# ---------------------------------------------------------------------------------------------------------- the probe
+
+
+@torch.no_grad()
+def read_out(
+    encoder: T5EncoderModel, tokenizer: PreTrainedTokenizerFast, split: str, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """States (N, D) at the shape words of two-object captions, and which shape and which colour (N,) each one is.
+
+    The k-th shape word and the k-th colour word of a caption always belong together.
+    """
+    pages = Shapes(split=split, kinds={"pair": 1.0})
+    captions = [pages.caption(i) for i in range(count)]
+    found = tokenizer(captions, padding=True, return_tensors="pt")
+    states = encoder(input_ids=found["input_ids"], attention_mask=found["attention_mask"]).last_hidden_state
+    rows, names = [], []
+    for i, caption in enumerate(captions):
+        nouns = re.finditer("|".join(SHAPES), caption), re.finditer(r"\b(" + "|".join(COLOURS) + r")\b", caption)
+        for shape, colour in zip(*nouns, strict=True):
+            rows.append(states[i, found.char_to_token(i, shape.start() + 1)])
+            names.append((SHAPES.index(shape[0]), list(COLOURS).index(colour[0])))
+    return torch.stack(rows), *torch.tensor(names).T
+
+
+def probe(encoder: T5EncoderModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
+    """Share of colours read off rightly from the shape's word, in new captions: never-seen (colour, shape) pairs, the others.
+
+    Logistic regression fitted on 4,000 training captions. The mean state of each shape word is subtracted first: else the
+    read-out learns that no star is red from the training pairs themselves. 1 in 8 by guessing; 1 in 2 by knowing which two
+    colours the caption names but not whose they are.
+    """
+    x, shape, colour = read_out(encoder, tokenizer, "train", 4000)
+    mean = torch.stack([x[shape == k].mean(0) for k in range(len(SHAPES))])
+    x = x - mean[shape]
+    std = x.std(0) + 1e-6
+    line = torch.nn.Linear(x.shape[1], len(COLOURS))
+    optimizer = torch.optim.LBFGS(line.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(line(x / std), colour) + 1e-4 * line.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    y, shape, colour = read_out(encoder, tokenizer, "unseen", 2000)
+    right = (line((y - mean[shape]) / std).argmax(1) == colour).double()
+    known = [(list(COLOURS)[c], SHAPES[s]) not in UNSEEN_PAIRS for c, s in zip(colour.tolist(), shape.tolist(), strict=True)]
+    known = torch.tensor(known)
+    return {"never seen": round(right[~known].mean().item(), 4), "training pairs": round(right[known].mean().item(), 4)}
+
+
+def probe_both(out: Path) -> dict:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(out)
+    ours = T5EncoderModel.from_pretrained(out, dtype=torch.float32).eval()
+    torch.manual_seed(0)
+    return {"ours": probe(ours, tokenizer), "random weights": probe(T5EncoderModel(ours.config).eval(), tokenizer)}
+
+
+def processor() -> str:
+    """What the machine calls its processor, where it says so."""
+    told = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.+)", told.read_text()) if told.exists() else []
+    return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Pretrain the small T5 encoder on text alone, or probe the one in --out.")
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--out", type=Path, default=HERE / "weights" / "text")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--float32", action="store_true", help="no bfloat16 autocast")
+    parser.add_argument("--probe", action="store_true", help="probe the encoder in --out and write the result to its log")
+    given = parser.parse_args()
+    log_file = given.out / "training_log.json"
+    if given.probe:
+        log = {**json.loads(log_file.read_text()), "probe": probe_both(given.out)}
+        print(json.dumps(log["probe"], indent=1))
+    else:
+        torch.manual_seed(given.seed)
+        rng, draws = random.Random(f"tokenizer {given.seed}"), sources(validation=False)
+        shares = {"shapes": 50_000, "emoji": 50_000, "wordnet": 150_000}
+        tokenizer = train_tokenizer(draws[kind](rng) for kind, count in shares.items() for _ in range(count))
+        model = small_t5(len(tokenizer))
+        log = {
+            "command": "python data/pretrain_text.py " + " ".join(sys.argv[1:]),
+            "machine": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} used",
+            "torch": torch.__version__,
+            **pretrain(model, tokenizer, given.minutes, given.seed, not given.float32),
+        }
+        save(model, tokenizer, given.out)
+    write(log_file, lambda temporary: temporary.write_text(json.dumps(log) + "\n"))
+
+
+if __name__ == "__main__":
+    main()
