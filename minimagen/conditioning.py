@@ -79,7 +79,7 @@ class Cond:
         """
         if self.text is None:
             return self
-        keep = torch.zeros_like(self.text.mask) if drop is None else self.text.mask & ~drop[:, None]
+        keep = torch.zeros_like(self.text.mask) if drop is None else self.text.mask & ~drop.to(self.text.mask.device)[:, None]
         return replace(self, text=Text(self.text.tokens, keep))
 
 

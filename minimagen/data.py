@@ -51,6 +51,11 @@ class Folder:
         for file, _, place in self.lines:
             _check_picture(file, place)
 
+    @property
+    def captions(self) -> list[str]:
+        """Every caption there is, so that training can encode each once."""
+        return [text for _, text, _ in self.lines]
+
     def __len__(self) -> int:
         return len(self.lines)
 
@@ -152,6 +157,11 @@ class Mixture:
         if len(self.weights) != len(sizes) or not all(0 <= w < float("inf") for w in self.weights) or sum(self.weights) <= 0:
             raise ValueError(f"weights must be {len(sizes)} numbers >= 0 with a sum above 0, got {weights}")
 
+    @property
+    def captions(self) -> list[str]:
+        """The captions of those data sets that can list them; the others' are without end."""
+        return [caption for data in self.datasets for caption in getattr(data, "captions", [])]
+
     def __len__(self) -> int:
         return sum(len(data) for data in self.datasets)
 
@@ -167,6 +177,11 @@ class Crops:
 
     def __init__(self, data: Captioned, size: int, windows: int, tries: int, busy: float):
         self.data, self.size, self.windows, self.tries, self.busy = data, size, windows, tries, busy
+
+    @property
+    def captions(self) -> list[str]:
+        """Those of `data`, where it can list them."""
+        return getattr(self.data, "captions", [])
 
     def __len__(self) -> int:
         return len(self.data) * self.windows

@@ -174,6 +174,11 @@ class Emoji:
                 kept = captions.pop(stable("wording", record["code"]) % len(captions))
                 self.items += [(row, caption) for caption in (captions if split == "train" else [kept])]
 
+    @property
+    def captions(self) -> list[str]:
+        """Every caption there is, so that training can encode each once."""
+        return [caption for _, caption in self.items]
+
     def __len__(self) -> int:
         return len(self.items)
 

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 
 def shipped(name: str) -> Path:
     """The path of a shipped file or folder, for example `shipped("weights")`.
@@ -21,6 +23,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MINIMAGEN_CACHE") or Path.home() / ".cache" / "minimagen")
 
 
+def make_folder(out: str | os.PathLike) -> Path:
+    """The folder of that path, made where it is missing. Raises `ValueError` naming the argument when a file is in its way."""
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(f"out must be a folder, but {error.filename} is a file") from error
+    return Path(out)
+
+
 def write(path: str | os.PathLike, save: Callable[[Path], object]) -> Path:
     """Call `save` on a temporary name beside `path`, then rename: a reader sees the old file or the whole new one.
 
@@ -32,8 +43,10 @@ def write(path: str | os.PathLike, save: Callable[[Path], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         save(temporary)
         os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, f"could not write {path}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:  # safetensors tells of a full disk with an error of its own
+        code, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+        told = f"could not write {path}: {reason}"
+        raise (OSError(code, told) if code else OSError(told)) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -112,7 +112,7 @@ def drop_text(batches: Iterable[tuple[Tensor, Cond]], probability: float, genera
     def dropped() -> Iterator[tuple[Tensor, Cond]]:
         for x0, cond in batches:
             drop = torch.rand(len(x0), generator=generator, device=generator.device if generator else None) < probability
-            yield x0, cond.without_text(drop.to(x0.device))
+            yield x0, cond.without_text(drop)
 
     return dropped()
 

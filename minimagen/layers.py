@@ -1,0 +1,248 @@
+"""Lesson 05. The blocks that both U-Nets are built of: embeddings, residual blocks, attention, what is prepared once."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minimagen.conditioning import Cond, LowRes, Text
+
+
+def fourier(logsnr: Tensor, width: int) -> Tensor:
+    """A level as waves: [sin(f lambda), cos(f lambda)] with f from 0.08 to 10, geometric. (B,) -> (B, width).
+
+    The slowest wave tells the two ends of [-20, 20] apart, the fastest a third of a nat. After DDPM, section 4; lesson 05.
+    """
+    frequencies = torch.logspace(math.log10(0.08), 1, width // 2, device=logsnr.device)
+    angles = logsnr.float()[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def positions(height: int, width: int, channels: int, like: Tensor) -> Tensor:
+    """Where each place lies on the page, as waves over its coordinates in [0, 1] -> (channels, height, width).
+
+    Half of the channels follow x, half y; no parameters, and the same page at any resolution.
+    Differs from the paper, which names no positions: without them attention cannot tell above from below.
+    """
+    frequencies = math.pi * torch.logspace(0, 1.5, channels // 4, device=like.device)
+    y = (torch.arange(height, device=like.device) + 0.5)[:, None] / height * frequencies
+    x = (torch.arange(width, device=like.device) + 0.5)[:, None] / width * frequencies
+    along_y = torch.cat([y.sin(), y.cos()], 1).T[:, :, None].expand(-1, -1, width)
+    along_x = torch.cat([x.sin(), x.cos()], 1).T[:, None, :].expand(-1, height, -1)
+    return torch.cat([along_y, along_x]).to(like.dtype)
+
+
+def zeroed(module: nn.Module) -> nn.Module:
+    """The same layer with weights and bias zero: a block that ends in it starts as the identity (DDPM's initialisation)."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation with 32 groups, or the largest power of two that divides the channels where 32 does not."""
+    return nn.GroupNorm(math.gcd(32, channels), channels)
+
+
+class Resample(nn.Module):
+    """Half or double the size: the mean of 2 x 2 pixels, or each pixel four times. No parameters."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.factor == 1:
+            return x
+        return F.avg_pool2d(x, 2) if self.factor < 1 else F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class ResBlock(nn.Module):
+    """x + conv(silu(scale * norm(conv(silu(norm(x)))) + shift)), scale and shift from the embedding.
+
+    x (B, C, H, W), emb (B, E) -> (B, out, H', W'); factor 0.5 or 2 resamples inside the block, as BigGAN does.
+    Source: Imagen, appendix F.1; Dhariwal and Nichol 2021, section 3. Lesson 05.
+    """
+
+    def __init__(self, channels: int, out: int, emb: int, factor: float = 1):
+        super().__init__()
+        self.norm1, self.conv1 = norm(channels), nn.Conv2d(channels, out, 3, padding=1)
+        self.resample = Resample(factor)
+        self.modulate = nn.Linear(emb, 2 * out)
+        self.norm2, self.conv2 = norm(out), zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.conv1(self.resample(F.silu(self.norm1(x))))
+        scale, shift = self.modulate(F.silu(emb))[:, :, None, None].chunk(2, 1)
+        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        return self.skip(self.resample(x)) + h
+
+
+class Attention(nn.Module):
+    """x + project(softmax(q k^T / sqrt(d)) v): pixels look at pixels and at words.
+
+    kind "self": the keys and values of the text are joined to those of the picture (Imagen's 64 and 256 networks);
+    kind "cross": the text's alone (its 1024 network, which is too large to look at itself). Lessons 05 and 10.
+    """
+
+    def __init__(self, channels: int, text_width: int | None, head_width: int, kind: str):
+        super().__init__()
+        if kind not in ("self", "cross") or (kind == "cross" and text_width is None):
+            raise ValueError(f"attention must be 'self', 'cross' (with text) or None at each level, got {kind!r}")
+        if channels % head_width:
+            raise ValueError(f"head_width must divide the {channels} channels of a level with attention, got {head_width}")
+        self.heads, self.kind = channels // head_width, kind
+        self.norm = norm(channels)
+        self.query = nn.Conv2d(channels, channels, 1)
+        self.key_value = nn.Conv2d(channels, 2 * channels, 1) if kind == "self" else None
+        self.text_key_value = nn.Linear(text_width, 2 * channels) if text_width else None
+        self.project = zeroed(nn.Conv2d(channels, channels, 1))
+
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the text (B, L, D) -> two (B, heads, L, d); they do not depend on z: once a picture is enough."""
+        return tuple(part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.text_key_value(tokens).chunk(2, 2))
+
+    def forward(self, x: Tensor, text: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
+        """x (B, C, H, W); text what `read` gave; mask (B, L) bool, True = a token to look at."""
+        b, _, height, width = x.shape
+        h = self.norm(x)
+        h = h + positions(height, width, h.shape[1], h)
+        q = self._split(self.query(h))
+        if self.kind == "cross":
+            (k, v), allowed = text, mask
+        else:
+            k, v = (self._split(part) for part in self.key_value(h).chunk(2, 1))
+            allowed = None
+            if text is not None:
+                allowed = torch.cat([mask.new_ones(b, k.shape[2]), mask], 1)
+                k, v = torch.cat([k, text[0].to(k.dtype)], 2), torch.cat([v, text[1].to(v.dtype)], 2)
+        allowed = None if allowed is None else allowed[:, None, None, :]
+        out = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=allowed)
+        return x + self.project(out.transpose(2, 3).flatten(1, 2).unflatten(2, (height, width)))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, heads, H W, d)."""
+        return x.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What may stand for a `Cond` through a whole run: the work that does not depend on z, done once a picture.
+
+    emb (B, E) or None: pooled text and the augmentation level; text: keys and values for each attention block, in order;
+    mask (B, 1 + L) bool with the null token first; lowres: the noised picture below, or None.
+    """
+
+    emb: Tensor | None
+    text: tuple[tuple[Tensor, Tensor], ...]
+    mask: Tensor | None
+    lowres: LowRes | None
+
+    def __getitem__(self, rows: slice) -> "Prepared":
+        pick = lambda part: None if part is None else part[rows]
+        return Prepared(pick(self.emb), tuple((k[rows], v[rows]) for k, v in self.text), pick(self.mask), pick(self.lowres))
+
+
+class Embedding(nn.Module):
+    """waves -> Linear -> SiLU -> Linear, (B,) -> (B, emb): the level lambda as the residual blocks read it."""
+
+    def __init__(self, width: int, emb: int):
+        super().__init__()
+        self.width = width
+        self.mlp = nn.Sequential(nn.Linear(width, emb), nn.SiLU(), nn.Linear(emb, emb))
+
+    def forward(self, logsnr: Tensor) -> Tensor:
+        return self.mlp(fourier(logsnr, self.width))
+
+
+class TextReader(nn.Module):
+    """LayerNorm on the text, a learned null token that is always visible, and attention pooling into the embedding.
+
+    Source: Imagen, appendix F.1. The null token is what is left when the text is dropped. Lessons 10 and 11.
+    neighbours: how many words each way a small trained adapter lets a word look, 0 for none.
+    Differs from the paper: T5-XXL's states already say whose colour a colour is; those of a 4 MB encoder hardly do.
+    """
+
+    def __init__(self, text_width: int, emb: int, neighbours: int = 0):
+        super().__init__()
+        self.norm = nn.LayerNorm(text_width)
+        mixer = lambda: nn.Conv1d(text_width, text_width, 2 * neighbours + 1, padding=neighbours)
+        self.adapter = nn.ModuleList([mixer(), zeroed(mixer())]) if neighbours else None
+        self.null = nn.Parameter(torch.randn(text_width))
+        self.score = nn.Linear(text_width, 1)
+        self.mlp = nn.Sequential(nn.LayerNorm(text_width), nn.Linear(text_width, emb), nn.SiLU(), nn.Linear(emb, emb))
+
+    def forward(self, text: Text) -> tuple[Tensor, Tensor, Tensor]:
+        """-> tokens (B, 1 + L, D), mask (B, 1 + L), pooled (B, E)."""
+        null = self.null.expand(len(text), 1, -1)
+        words = self.norm(text.tokens.to(null.dtype))
+        if self.adapter is not None and words.shape[1]:
+            words = words + self._adapt(words.transpose(1, 2), text.mask[:, None]).transpose(1, 2)
+        tokens = torch.cat([null, words], 1)
+        mask = F.pad(text.mask, (1, 0), value=True)
+        weights = self.score(tokens)[..., 0].masked_fill(~mask, -torch.inf).softmax(1)
+        return tokens, mask, self.mlp((weights[..., None] * tokens).sum(1))
+
+    def _adapt(self, words: Tensor, mask: Tensor) -> Tensor:
+        """Two convolutions along the sentence (B, D, L), masked before each: empty places are as if they were not there."""
+        first, second = self.adapter
+        return second(F.silu(first(words * mask)) * mask)
+
+
+class Conditioned(nn.Module):
+    """What both U-Nets share: the embedding of the level, and `prepare`. A network adds its `attentions()` in forward order."""
+
+    def __init__(self, config, emb: int):
+        super().__init__()
+        self.config = config
+        self.time = Embedding(config.channels, emb)
+        self.reader = TextReader(config.text_width, emb, config.neighbours) if config.text_width else None
+        self.level = Embedding(config.channels, emb) if config.lowres else None
+
+    def attentions(self) -> list[Attention]:
+        return [module for module in self.modules() if isinstance(module, Attention)]
+
+    def prepare(self, cond: Cond | None) -> Prepared:
+        """Text normalised, pooled and turned into keys and values, the augmentation level embedded: once a picture.
+
+        Raises `ValueError` when a super-resolution network is given no low-resolution picture, or text of another width.
+        """
+        cond = Cond() if cond is None else cond
+        if self.level is not None and cond.lowres is None:
+            raise ValueError("cond must hold the low-resolution picture that this super-resolution network continues, got none")
+        emb = self.level(cond.lowres.logsnr) if self.level is not None else None
+        ready = Prepared(emb, (), None, cond.lowres)
+        return ready if self.reader is None or cond.text is None else self._told(ready, cond.text)
+
+    def _told(self, ready: Prepared, text: Text) -> Prepared:
+        """`ready` with the text in it."""
+        if text.tokens.shape[2] != self.config.text_width:
+            raise ValueError(
+                f"cond.text must be {self.config.text_width} wide, the encoder this network was trained with, "
+                f"got {text.tokens.shape[2]}"
+            )
+        tokens, mask, pooled = self.reader(text)
+        emb = pooled if ready.emb is None else ready.emb + pooled
+        return Prepared(emb, tuple(block.read(tokens) for block in self.attentions()), mask, ready.lowres)
+
+    def _ready(self, z: Tensor, cond: Cond | Prepared | None) -> Prepared:
+        """`cond` prepared; a network with text that is given none sees an empty sentence, that is its null token."""
+        ready = cond if isinstance(cond, Prepared) else self.prepare(cond)
+        if self.reader is None or ready.mask is not None:
+            return ready
+        tokens = z.new_zeros(len(z), 0, self.config.text_width)
+        return self._told(ready, Text(tokens, torch.zeros(len(z), 0, dtype=torch.bool, device=z.device)))
+
+    def _emb(self, logsnr: Tensor, ready: Prepared) -> Tensor:
+        emb = self.time(logsnr)
+        return emb if ready.emb is None else emb + ready.emb
+
+    def _stem(self, z: Tensor, ready: Prepared) -> Tensor:
+        """The input: z, and the picture below brought to its size, with patch x patch pixels folded into channels."""
+        if self.config.lowres:
+            below = F.interpolate(ready.lowres.image.to(z.dtype), size=z.shape[-2:], mode="bicubic", align_corners=False)
+            z = torch.cat([z, below], 1)
+        return F.pixel_unshuffle(z, self.config.patch)

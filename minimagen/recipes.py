@@ -1,0 +1,252 @@
+"""Lessons 11 and 13. How each shipped network is trained: its data, its numbers, and a run that a kill does not lose."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from minimagen import checkpoint, pixels
+from minimagen.cascade import stage_of
+from minimagen.checkpoint import SCHEDULES, Settings
+from minimagen.data import Captioned, Folder, Mixture, batches, crops
+from minimagen.emoji import SPLITS, STYLES, Emoji, Scenes
+from minimagen.evaluate import RetrievalReport, retrieval
+from minimagen.files import make_folder, write
+from minimagen.guidance import drop_text
+from minimagen.shapes import Shapes
+from minimagen.superres import with_lowres
+from minimagen.text import TextEncoder, cached
+from minimagen.training import LossLog, TrainStep, averaged, load_state, save_state, train, velocity_weight, warm_then_cool
+from minimagen.unet import SHIPPED
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run is: `settings` of the stage it makes, batch size, learning rate, optimiser steps, warm-up steps.
+
+    crop: side of the windows it is trained on, None for whole pictures; save: steps between two saved states.
+    """
+
+    settings: Settings
+    batch: int
+    rate: float
+    steps: int
+    warm: int
+    crop: int | None = None
+    save: int = 500
+    drop: float = 0.1
+    decay: float = 0.999
+
+
+BASE = Settings(64, "unet", SHIPPED["base"], target="x0", steps=32, weight=3.0, threshold="dynamic")
+SR256 = Settings(256, "efficient", SHIPPED["sr256"], target="x0", steps=16, aug_level=0.1)
+SR1024 = Settings(1024, "efficient", SHIPPED["sr1024"], target="x0", schedule="linear", steps=10, aug_level=0.1)
+# Differs from the paper, which guides its super-resolution networks with w = 8: theirs have details to invent.
+
+RECIPES = {
+    ("base", "cpu"): Recipe(BASE, batch=32, rate=1e-3, steps=8_000, warm=200),
+    ("sr256", "cpu"): Recipe(SR256, batch=16, rate=1e-3, steps=3_000, warm=100, crop=128),
+    ("sr1024", "cpu"): Recipe(SR1024, batch=16, rate=1e-3, steps=3_000, warm=100, crop=128),
+    ("base", "gpu"): Recipe(BASE, batch=512, rate=1e-3, steps=40_000, warm=1_000, save=2_000, decay=0.9995),
+    ("sr256", "gpu"): Recipe(SR256, batch=256, rate=1e-3, steps=10_000, warm=500, crop=128, save=2_000),
+    ("sr1024", "gpu"): Recipe(SR1024, batch=128, rate=1e-3, steps=10_000, warm=500, crop=256, save=2_000),
+}
+WEIGHTS = {"x0": velocity_weight, "v": None, "eps": None}  # of the loss, by target
+STAGES = tuple(dict.fromkeys(stage for stage, _ in RECIPES))
+PROFILES = tuple(dict.fromkeys(profile for _, profile in RECIPES))
+DATA = ("shapes", "emoji", "scenes", "all")
+
+
+def dataset(name: str, size: int, split: str = "train") -> Captioned:
+    """The captioned data called "shapes", "emoji" (both styles), "scenes" or "all", else the folder of that path."""
+    if name == "shapes":
+        return Shapes(size, split)
+    if name == "emoji":
+        return Mixture(*(Emoji(style, size, split) for style in STYLES))
+    if name == "scenes":
+        return Mixture(*(Scenes(style, size, split) for style in STYLES))
+    if name == "all":
+        return Mixture(*(dataset(part, size, split) for part in DATA[:3]), weights=[2, 2, 1])
+    if not Path(name).exists():
+        raise ValueError(f"data must be one of {', '.join(DATA)} or a folder of pictures, got {name!r}")
+    return Folder(name, size)
+
+
+def exam(name: str, split: str, kind: str | None, count: int, size: int) -> tuple[list[str], Tensor]:
+    """Captions to be examined on, and 2 `count` real pictures to compare with: (captions, (2 count, 3, size, size) in [-1, 1]).
+
+    Of shapes, `kind` or all kinds; of emoji, both styles in turn. The first `count` pictures belong to the captions.
+    """
+    if name == "shapes":
+        data = Shapes(size, split, {kind: 1.0} if kind else None)
+        items = [data[i] for i in range(2 * count)]
+    else:
+        found = [Emoji(style, size, split) for style in STYLES]
+        items = [
+            data[i * 7919 % len(data)] for i in range(count) for data in found
+        ]  # 7919 is prime: no concept comes twice soon
+    captions = [caption for _, caption in items[:count]]
+    return captions, pixels.from_uint8(torch.stack([picture for picture, _ in items]))
+
+
+def recognised(drawn: Tensor, captions: list[str]) -> RetrievalReport:
+    """Retrieval of drawn emoji (B, 3, H, H) among all the real ones of the style that the caption names."""
+    ranks = torch.zeros(len(captions), dtype=torch.long)
+    for style in STYLES:
+        data = [Emoji(style, 64, split) for split in SPLITS]
+        named = {caption: row for part in data for row, caption in part.items}
+        rows = [i for i, caption in enumerate(captions) if caption in named]
+        if rows:
+            real = pixels.from_uint8(torch.from_numpy(np.array(data[0].pictures)))
+            truth = torch.tensor([named[captions[i]] for i in rows])
+            ranks[rows] = retrieval(pixels.resize(drawn[rows], 64), real, truth).ranks
+    return RetrievalReport(ranks)
+
+
+def follow(
+    recipe: Recipe,
+    data: Captioned,
+    encoder: TextEncoder,
+    out: Path,
+    *,
+    resume: bool = False,
+    source: Path | None = None,
+    accelerator=None,
+) -> Iterator[TrainStep]:
+    """Train by a recipe, a step at a time; in the end `out` holds the stage, ready to be drawn with.
+
+    out gathers `log.jsonl` (loss, loss by noise level, gradient norm, pictures a second), `samples/` and `state.safetensors`,
+    every `recipe.save` steps. resume: go on from the state in `out`, if there is one, as if the run had never stopped.
+    source: a stage's folder whose weights to begin with. The reader may stop at any step.
+    Raises `ValueError` when `out` already holds a run and `resume` is False, or `source` is another kind of stage.
+    """
+    run = _Run(recipe, data, encoder, Path(out), accelerator)
+    run.begin(resume, source)
+    return run.go()
+
+
+class _Run:
+    """The parts of one training run, and where they are kept."""
+
+    def __init__(self, recipe: Recipe, data: Captioned, encoder: TextEncoder, out: Path, accelerator):
+        torch.manual_seed(0)  # the first weights
+        self.recipe, self.encoder, self.out, self.accelerator = recipe, encoder, out, accelerator
+        device = accelerator.device if accelerator else torch.device("cpu")
+        config = replace(recipe.settings.config, text_width=encoder.width if recipe.settings.config.text_width else None)
+        self.settings = replace(recipe.settings, config=config)
+        self.denoiser = self.settings.build().to(device, memory_format=torch.channels_last)
+        self.ema = averaged(self.denoiser, recipe.decay)
+        self.optimizer = torch.optim.AdamW(
+            self.denoiser.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+        self.generator = torch.Generator().manual_seed(0)
+        self.parts = {"denoiser": self.denoiser, "ema": self.ema, "optimizer": self.optimizer}
+        self.data = crops(data, recipe.crop) if recipe.crop else data
+        self.main = accelerator is None or accelerator.is_main_process
+        self.start, self.log = 0, LossLog()
+
+    @property
+    def state(self) -> Path:
+        return self.out / "state.safetensors"
+
+    def begin(self, resume: bool, source: Path | None) -> None:
+        """Fresh weights, those of `source`, or the state that an earlier run left."""
+        if self.state.exists() and not resume:
+            raise ValueError(f"out must be a new folder, but {self.out} holds a run: pass --resume to go on with it")
+        if self.state.exists():
+            self.start = load_state(self.state, self.parts, self.generator)
+        elif source is not None:
+            weights, settings = checkpoint.load(source)
+            if settings.config != self.settings.config:
+                wanted = self.settings.config
+                raise ValueError(f"source (--from) must be a stage of the same shape, {wanted}, got {settings.config}")
+            self.denoiser.load_state_dict(weights.state_dict())
+        if self.main:
+            make_folder(self.out)  # now, and not at the first save, hundreds of steps later
+            _cut_log(self.out / "log.jsonl", self.start)
+
+    def stream(self, start: int, generator: torch.Generator):
+        """Batches from number `start` on: pictures, text dropped now and then, the picture below where the stage wants one."""
+        encode = self.encoder.encode
+        if captions := getattr(self.data, "captions", []):
+            encode = cached(self.encoder, captions)
+        stream = batches(self.data, self.recipe.batch, encode, start=start)
+        stream = drop_text(stream, self.recipe.drop, generator)
+        if not self.settings.config.lowres:
+            return stream
+        side = (self.recipe.crop or self.settings.size) // 4
+        return with_lowres(stream, side, SCHEDULES[self.settings.schedule], generator)
+
+    def go(self) -> Iterator[TrainStep]:
+        recipe, accelerator = self.recipe, self.accelerator
+        denoiser, began = self.denoiser, time.monotonic()
+        if accelerator and accelerator.num_processes > 1:
+            denoiser = type(denoiser)(accelerator.prepare(denoiser.net), denoiser.target)
+        stream = self.stream(self.start, self.generator)
+        schedule = SCHEDULES[self.settings.schedule]
+        self._rate(self.start)
+        steps = train(
+            denoiser,
+            stream,
+            schedule,
+            self.optimizer,
+            weight=WEIGHTS[self.settings.target],
+            accelerator=accelerator,
+            generator=self.generator,
+        )
+        # zip would draw one batch too many from `steps`, so the counter comes first.
+        for number, step in zip(range(self.start + 1, recipe.steps + 1), steps, strict=False):
+            self.ema.update_parameters(self.denoiser)
+            self.log.add(step)
+            if self.main and (number % recipe.save == 0 or number == recipe.steps):
+                self._keep(number, time.monotonic() - began)
+                began = time.monotonic()
+            self._rate(number)
+            yield step
+
+    def _rate(self, number: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate * warm_then_cool(number, self.recipe.steps, self.recipe.warm)
+
+    def _keep(self, number: int, seconds: float) -> None:
+        """State, log line, sample pictures, and the stage itself with the averaged weights."""
+        line = self.log.line()
+        processes = self.accelerator.num_processes if self.accelerator else 1
+        speed = round(line["pictures"] * processes / seconds, 1)
+        line = {"step": number, **line, "pictures_per_second": speed, "rate": self.optimizer.param_groups[0]["lr"]}
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        trained = {"steps": number, "batch": self.recipe.batch, "encoder": self.encoder.fingerprint}
+        checkpoint.save(self.out, self.ema.module, replace(self.settings, trained=trained))
+        sheet = pixels.to_uint8(pixels.grid(self._draw(), 8)).permute(1, 2, 0).numpy()
+        write(self.out / "samples" / f"{number:07d}.png", lambda path: Image.fromarray(sheet).save(path, "PNG", optimize=True))
+        save_state(self.state, number, self.parts, self.generator)
+
+    @torch.no_grad()
+    def _draw(self) -> Tensor:
+        """The same eight captions each time, drawn with the averaged weights from the same noise."""
+        generator = torch.Generator().manual_seed(1)
+        x0, cond = next(self.stream(2**31, generator))  # a batch that training never comes to
+        x0, cond = x0[:8], cond[:8].to(next(self.denoiser.parameters()).device)
+        stage = replace(stage_of(self.ema.module.eval(), self.settings), size=x0.shape[-1], aug_level=None)
+        below = cond.lowres.image if cond.lowres else None
+        if below is not None:
+            stage = replace(stage, aug_level=self.settings.aug_level)
+            below = pixels.resize(x0, below.shape[-1]).to(below.device)
+        for pred in stage.run(cond.text, below, generator):
+            last = pred.x0
+        return last.cpu()
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Drop the lines after `step`: the steps they tell of will be done again."""
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(True)
+        lines = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]  # a full disk cuts one
+        write(path, lambda temporary: temporary.write_text("".join(lines), encoding="utf-8"))

@@ -1,0 +1,40 @@
+"""Lesson 13. Super-resolution: the picture below, noised, as a condition. One function serves training and sampling."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from minimagen.conditioning import Cond, LowRes
+from minimagen.noise import diffuse, randn
+from minimagen.pixels import resize
+
+
+def lowres(image: Tensor, size: int, aug_level: float | Tensor, schedule: Callable[[Tensor], Tensor], generator=None) -> LowRes:
+    """Noise conditioning augmentation: resize to `size`, antialiased, then diffuse to lambda = schedule(aug_level).
+
+    image (B, C, H, W): the clean large picture in training, the picture of the stage below in sampling (already of `size`, so
+    nothing is resized). aug_level in [0, 1], a time, one number or (B,); 0 leaves the picture as it is but for sigma = 4.5e-5.
+    The level travels with the picture, so that the network knows how far to trust it.
+    Raises `ValueError` on a level outside [0, 1]. Source: Imagen, section 2.4 and figure A.31; Ho et al. 2022. Lesson 13.
+    """
+    level = torch.as_tensor(aug_level, dtype=torch.float32, device=image.device).expand(len(image))
+    if not level.is_meta and not bool(((level >= 0) & (level <= 1)).all()):
+        raise ValueError(f"aug_level must lie in [0, 1], got {aug_level}")
+    small = resize(image, size)
+    logsnr = schedule(level)
+    return LowRes(diffuse(small, logsnr, randn(small.shape, generator, like=small)), logsnr)
+
+
+def with_lowres(
+    batches: Iterable[tuple[Tensor, Cond]], size: int, schedule: Callable[[Tensor], Tensor], generator=None
+) -> Iterator[tuple[Tensor, Cond]]:
+    """Training's side of it: each batch (x0, cond) gets x0 itself, shrunk to `size`, as its low-resolution picture.
+
+    The augmentation level is drawn anew for every picture, uniform in [0, 1]. With crops of one quarter of the picture's side,
+    `size` is one quarter of that stage's lower size too. Source: Imagen, section 2.4. Lesson 13.
+    """
+    for x0, cond in batches:
+        level = torch.rand(len(x0), generator=generator).to(x0.device)
+        yield x0, replace(cond, lowres=lowres(x0, size, level, schedule, generator))
