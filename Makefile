@@ -34,7 +34,7 @@ weights: $(CORE) ## train the text encoder and the three networks of data/weight
 	test -d runs/text || $(BIN)/python data/pretrain_text.py --minutes 9 --out runs/text
 	$(BIN)/minimagen train base --data shapes --profile cpu --text-encoder runs/text --out runs/base --resume
 	$(BIN)/minimagen train sr256 --data shapes --profile cpu --text-encoder runs/text --out runs/sr256 --resume
-	$(BIN)/minimagen train sr1024 --data shapes --profile cpu --text-encoder runs/text --out runs/sr1024 --resume
+	$(BIN)/minimagen train sr1024 --data shapes --profile cpu --text-encoder runs/text --from runs/sr256 --out runs/sr1024 --resume
 	cp data/weights/cascade.json runs/
 	$(BIN)/minimagen evaluate --weights runs --kind single --split held-out
 

@@ -202,8 +202,8 @@ def evaluate(args: argparse.Namespace) -> None:
 
     if args.kind and args.data != "shapes":
         raise ValueError(f"kind belongs to the shapes, got it with {args.data}")
-    captions, real = recipes.exam(args.data, args.split, args.kind, args.captions, args.size)
     cascade = _as_asked(Cascade.load(args.weights, args.device, args.text_encoder), args)
+    captions, real = recipes.exam(args.data, args.split, args.kind, args.captions, args.size)
     bars, drawn = _Bars(args.quiet), []
     for start in range(0, len(captions), args.batch):
         part = captions[start : start + args.batch]
@@ -256,7 +256,7 @@ def _likeness(drawn: list, real) -> dict:
         off, shift = agreement(drawn[-1], drawn[0]).mean().item(), colour_shift(drawn[-1], drawn[0]).mean(0).tolist()
         rows["below"] = {"difference": off, "shift": shift}
         print(
-            f"  from the stage below: mean difference {off:.4f}, shift of red, green, blue {', '.join(f'{c:+.4f}' for c in shift)}"
+            f"  against the one below: difference {off:.4f}, shift of red, green, blue {', '.join(f'{c:+.4f}' for c in shift)}"
         )
     return rows
 

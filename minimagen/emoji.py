@@ -147,6 +147,7 @@ def wordings(record: dict, style: str) -> list[str]:
 
 
 def check(style: str, size: int, split: str) -> None:
+    """Raise `ValueError` on an unknown style or split, or a size that is no whole number of at least 8 pixels."""
     if style not in STYLES:
         raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
     if not isinstance(size, int) or size < 8:

@@ -50,9 +50,9 @@ SR1024 = Settings(1024, "efficient", SHIPPED["sr1024"], target="x0", schedule="l
 # Differs from the paper, which guides its super-resolution networks with w = 8: theirs have details to invent.
 
 RECIPES = {
-    ("base", "cpu"): Recipe(BASE, batch=32, rate=1e-3, steps=8_000, warm=200),
+    ("base", "cpu"): Recipe(BASE, batch=32, rate=1e-3, steps=6_000, warm=200),
     ("sr256", "cpu"): Recipe(SR256, batch=16, rate=1e-3, steps=3_000, warm=100, crop=128),
-    ("sr1024", "cpu"): Recipe(SR1024, batch=16, rate=1e-3, steps=3_000, warm=100, crop=128),
+    ("sr1024", "cpu"): Recipe(SR1024, batch=16, rate=1e-3, steps=1_000, warm=100, crop=128),  # from sr256's weights
     ("base", "gpu"): Recipe(BASE, batch=512, rate=1e-3, steps=40_000, warm=1_000, save=2_000, decay=0.9995),
     ("sr256", "gpu"): Recipe(SR256, batch=256, rate=1e-3, steps=10_000, warm=500, crop=128, save=2_000),
     ("sr1024", "gpu"): Recipe(SR1024, batch=128, rate=1e-3, steps=10_000, warm=500, crop=256, save=2_000),
@@ -167,6 +167,9 @@ class _Run:
                 wanted = self.settings.config
                 raise ValueError(f"source (--from) must be a stage of the same shape, {wanted}, got {settings.config}")
             self.denoiser.load_state_dict(weights.state_dict())
+        elif self.settings.config.neighbours:
+            captions = [caption for _, caption in (self.data[i * 7919 % len(self.data)] for i in range(1024))]
+            self.denoiser.net.reader.begin_white(self.encoder.encode(captions))
         if self.main:
             make_folder(self.out)  # now, and not at the first save, hundreds of steps later
             _cut_log(self.out / "log.jsonl", self.start)
@@ -203,7 +206,8 @@ class _Run:
         # zip would draw one batch too many from `steps`, so the counter comes first.
         for number, step in zip(range(self.start + 1, recipe.steps + 1), steps, strict=False):
             self.ema.update_parameters(self.denoiser)
-            self.log.add(step)
+            if self.main:
+                self.log.add(step)
             if self.main and (number % recipe.save == 0 or number == recipe.steps):
                 self._keep(number, time.monotonic() - began)
                 began = time.monotonic()

@@ -1,7 +1,9 @@
 """What every test runs under: one thread, no network, its own cache, and the same examples on every machine."""
 
 import ipaddress
+import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -35,3 +37,52 @@ def _is_local(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+WORDS = "a red blue green circle star square heart small large to the left of and on white page"
+
+
+@pytest.fixture(scope="session")
+def tiny_text(tmp_path_factory) -> Path:
+    """The folder of a T5 encoder 16 wide, with random weights and eighteen words."""
+    import tokenizers
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("tiny_text")
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS.split()])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=40
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.T5Config(vocab_size=len(vocabulary), d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)
+    transformers.T5EncoderModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_cascade(tmp_path_factory, tiny_text) -> Path:
+    """The folder of a whole cascade, 16 -> 32 -> 64 pixels, with small random weights and a random text encoder."""
+    import torch
+
+    from minimagen import checkpoint
+    from minimagen.unet import TINY
+
+    folder = tmp_path_factory.mktemp("tiny_cascade")
+    shutil.copytree(tiny_text, folder / "text")
+    stages = {
+        "base": checkpoint.Settings(16, "unet", TINY["base"], steps=4, weight=3.0, threshold="dynamic"),
+        "sr2": checkpoint.Settings(32, "efficient", TINY["sr"], steps=3, aug_level=0.1),
+        "sr3": checkpoint.Settings(64, "efficient", TINY["sr"], schedule="linear", steps=2, aug_level=0.1),
+    }
+    generator = torch.Generator().manual_seed(0)
+    for name, stage in stages.items():
+        denoiser = stage.build()
+        for parameter in denoiser.parameters():  # fresh layers that end in zeros would see neither text nor picture
+            parameter.data = parameter + 0.1 * torch.randn(parameter.shape, generator=generator)
+        checkpoint.save(folder / name, denoiser, stage)
+    (folder / "cascade.json").write_text(json.dumps({"stages": [*stages], "text": "text"}))
+    return folder
