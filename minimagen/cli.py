@@ -194,81 +194,48 @@ def _accelerator(profile: str):
 
 def evaluate(args: argparse.Namespace) -> None:
     """Draw captions that training never had, hold the drawings against them, and print each measure with its interval."""
-    import torch
-
-    from minimagen import recipes
+    from minimagen import exam
     from minimagen.cascade import Cascade
     from minimagen.files import write
 
     if args.kind and args.data != "shapes":
         raise ValueError(f"kind belongs to the shapes, got it with {args.data}")
     cascade = _as_asked(Cascade.load(args.weights, args.device, args.text_encoder), args)
-    captions, real = recipes.exam(args.data, args.split, args.kind, args.captions, args.size)
-    bars, drawn = _Bars(args.quiet), []
-    for start in range(0, len(captions), args.batch):
-        part = captions[start : start + args.batch]
-        drawn.append([stage.cpu() for stage in cascade.draw(part, args.seed + start, watch=bars.watch)[-2:]])
-    bars.close()
-    drawn = [torch.cat(stage) for stage in zip(*drawn, strict=True)]
+    captions, real = exam.paper(args.data, args.split, args.kind, args.captions, args.size)
+    bars = _Bars(args.quiet)
+
+    def drawn():
+        for start in range(0, len(captions), args.batch):
+            part = captions[start : start + args.batch]
+            yield part, [stage.cpu() for stage in cascade.draw(part, args.seed + start, watch=bars.watch)]
+        bars.close()
+
+    rows = exam.examine(args.data, drawn(), real)
+    asked = {name: getattr(args, name) for name in ("data", "split", "kind", "captions", "size", "seed")}
     print(
-        f"{len(captions)} {args.split} captions, {args.kind or 'all'} {args.data}, {args.size} pixels, seeds from {args.seed}"
+        f"{args.captions} {args.split} captions, {args.kind or 'all'} {args.data}, {args.size} pixels, seeds from {args.seed}"
     )
-    rows = {**_right(args, drawn[-1], captions), **_likeness(drawn, real)}
+    _print_marks(rows)
     if args.out:
-        asked = {name: getattr(args, name) for name in ("data", "split", "kind", "captions", "size", "seed")}
         stages = _told(cascade, "", args.seed, args)["stages"]
         content = json.dumps({**asked, "stages": stages, **rows}, indent=1) + "\n"
         write(args.out, lambda path: path.write_text(content, encoding="utf-8"))
 
 
-def _right(args: argparse.Namespace, drawn, captions: list[str]) -> dict:
-    """Is it what the sentence says: the exact reader for shapes, the nearest of all real pictures for emoji."""
-    from minimagen import recipes
-    from minimagen.evaluate import alignment
-
-    if args.data == "emoji":
-        report = recipes.recognised(drawn, captions)
-        return {"right": {f"top {k}": _row(f"top {k}", report.share(k), report.interval(k)) for k in (1, 5)}}
-    report = alignment(drawn, captions)
-    return {"right": {name: _row(name, report.share(name), report.interval(name)) for name in report.right}}
-
-
-def _likeness(drawn: list, real) -> dict:
-    """Is it like real pictures, and like the stage below: distances that need no caption."""
-    from minimagen.evaluate import agreement, colour_shift, edge_width, frechet, pooled_features
-
-    half = len(real) // 2
-    rows: dict = {}
-    if half > 1:
-        ours, theirs, others = pooled_features(drawn[-1]), *pooled_features(real).split(half)
-        rows["frechet"] = {
-            "drawn": frechet(ours, theirs),
-            "real": frechet(others, theirs),
-            "features": "pooled 8 x 8",
-            "n": half,
-        }
-        print(f"  Fréchet distance to {half} real pictures (mean colours on an 8 x 8 grid): {rows['frechet']['drawn']:.3f}")
-        print(f"     beside it, {half} other real pictures: {rows['frechet']['real']:.3f}")
-    width, sharp = edge_width(drawn[-1]).nanmedian().item(), edge_width(real).nanmedian().item()
-    rows["edges"] = {"drawn": width, "real": sharp}
-    print(f"  edges are {width:.2f} pixels wide, those of real pictures {sharp:.2f}")
-    if len(drawn) > 1:
-        off, shift = agreement(drawn[-1], drawn[0]).mean().item(), colour_shift(drawn[-1], drawn[0]).mean(0).tolist()
-        rows["below"] = {"difference": off, "shift": shift}
-        print(
-            f"  against the one below: difference {off:.4f}, shift of red, green, blue {', '.join(f'{c:+.4f}' for c in shift)}"
-        )
-    return rows
-
-
-def _row(name: str, share: float, interval: tuple[float, float]) -> dict | None:
-    """Print one share with its interval, and give it for the file; None where no caption states such a thing."""
-    if math.isnan(share):
-        print(f"  {name:<9} no caption states one")
-        return None
-    low, high = interval
-    print(f"  {name:<9} {share:6.1%}   95 % interval {low:.1%} to {high:.1%}")
-    return {"share": share, "low": low, "high": high}
+def _print_marks(rows: dict) -> None:
+    for name, row in rows["right"].items():
+        told = "no caption states one"
+        if row:
+            told = f"{row['share']:6.1%}   95 % interval {row['low']:.1%} to {row['high']:.1%}"
+        print(f"  {name:<9} {told}")
+    if found := rows["frechet"]:
+        print(f"  Fréchet distance to {found['n']} real pictures ({found['features']}): {found['drawn']:.3f}")
+        print(f"     beside it, that of {found['n']} other real pictures: {found['real']:.3f}")
+    if rows["edges"]["drawn"]:
+        print(f"  edges are {rows['edges']['drawn']:.2f} pixels wide, those of real pictures {rows['edges']['real']:.2f}")
+    if "below" in rows:
+        shift = ", ".join(f"{c:+.4f}" for c in rows["below"]["shift"])
+        print(f"  against the stage below: difference {rows['below']['difference']:.4f}, shift of red, green, blue {shift}")
 
 
 def info(args: argparse.Namespace) -> None:

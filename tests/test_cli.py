@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minimagen import __version__, cli, recipes
+from minimagen import __version__, cli, exam, recipes
 from minimagen.cascade import Cascade
 from minimagen.checkpoint import Settings
 from minimagen.pixels import from_uint8, to_uint8
@@ -247,6 +247,7 @@ def test_no_command_and_an_unknown_one_get_one_line(refused):
 def test_missing_weights_get_one_line(refused):
     assert "nowhere/at/all/cascade.json" in refused("draw", "a heart", "--weights", "nowhere/at/all")
     assert "nobody/nothing" in refused("draw", "a heart", "--weights", "nobody/nothing")
+    assert "one line/and another/cascade.json" in refused("draw", "a heart", "--weights", "./one\nline/and\nanother")
 
 
 def test_truncated_weights_get_one_line(refused, tiny_cascade, here):
@@ -431,7 +432,7 @@ def test_evaluate_draws_and_scores_and_leaves_out_what_no_caption_states(call, t
 
 def test_bad_flags_of_evaluate_get_one_line(refused, tiny_cascade, monkeypatch):
     command = ["evaluate", "--weights", tiny_cascade, "--device", "cpu"]
-    monkeypatch.setattr(recipes, "exam", None)  # the flags are checked before a thousand pictures are drawn to compare with
+    monkeypatch.setattr(exam, "paper", None)  # the flags are checked before a thousand pictures are drawn to compare with
     assert "size must be one of 16, 32, 64, got 1024" in refused(*command, "--size", "1024")
     assert "argument --captions" in refused(*command, "--captions", "0")
     assert "argument --split" in refused(*command, "--split", "test")
