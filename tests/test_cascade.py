@@ -99,7 +99,9 @@ def test_picture_i_begins_from_the_noise_of_seed_plus_i(tiny):
     assert not torch.equal(seen[0][1][0], seen[0][1][1])
 
 
-@pytest.mark.parametrize("changes", [{"steps": [9, 3, 2]}, {"step": [ancestral(), ddim(), ddim()]}, {"size": 32}], ids=["steps", "sampler", "size"])
+@pytest.mark.parametrize(
+    "changes", [{"steps": [9, 3, 2]}, {"step": [ancestral(), ddim(), ddim()]}, {"size": 32}], ids=["steps", "sampler", "size"]
+)
 def test_what_is_done_below_does_not_change_the_noise_above(tiny, changes):
     seen, other = Seen(), Seen()
     tiny.draw(PROMPTS[:2], watch=seen)
