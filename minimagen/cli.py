@@ -37,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest, **more: print(f"minimagen: note: {message}", file=sys.stderr)
             return args.run(args) or 0
+    except BrokenPipeError:  # whoever read the output has read enough; what is left must not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"minimagen: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

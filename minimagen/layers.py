@@ -181,7 +181,7 @@ class TextReader(nn.Module):
         null = self.null.expand(len(text), 1, -1)
         words = self.norm(text.tokens.to(null.dtype))
         if self.adapter is not None and words.shape[1]:
-            words = self.whiten(words)
+            words = _at_most(self.whiten(words), 1.25 * words.shape[2] ** 0.5)
             words = words + self._adapt(words.transpose(1, 2), text.mask[:, None]).transpose(1, 2)
         tokens = torch.cat([null, words], 1)
         mask = F.pad(text.mask, (1, 0), value=True)
@@ -208,6 +208,11 @@ class TextReader(nn.Module):
         """Two convolutions along the sentence (B, D, L), masked before each: empty places are as if they were not there."""
         first, second = self.adapter
         return second(F.silu(first(words * mask)) * mask)
+
+
+def _at_most(words: Tensor, length: float) -> Tensor:
+    """Words (B, L, D) no longer than `length`: whitened, those that no caption had would drown out all the others."""
+    return words * (length / words.norm(dim=2, keepdim=True).clamp(min=length))
 
 
 class Conditioned(nn.Module):

@@ -126,6 +126,10 @@ class _Run:
         """Fresh weights, those of `source`, or the state that an earlier run left."""
         if self.state.exists() and not resume:
             raise ValueError(f"out must be a new folder, but {self.out} holds a run: pass --resume to go on with it")
+        if (self.out / "stage.json").exists() and not self.state.exists():
+            raise ValueError(
+                f"out must be a new folder, but {self.out} holds a trained stage: begin elsewhere with --from {self.out}"
+            )
         if self.state.exists():
             self.start = load_state(self.state, self.parts, self.generator)
         elif source is not None:

@@ -232,3 +232,23 @@ def test_slicing_what_is_prepared_slices_every_part():
     assert torch.equal(part.lowres.image, whole.lowres.image[1:3])
     nothing = Prepared(None, (), None, None)
     assert nothing[1:3] == nothing
+
+
+def test_a_word_of_no_caption_is_no_louder_than_the_others():
+    reader = layers.TextReader(16, 8, neighbours=1)
+    known = torch.randn(1, 6, 16)
+    reader.begin_white(Text(known.repeat(8, 1, 1) + 0.01 * torch.randn(8, 6, 16), torch.ones(8, 6, dtype=torch.bool)))
+    strange = torch.cat([known, 40 * torch.randn(1, 1, 16)], 1)
+    assert reader.whiten(reader.norm(strange)).norm(dim=2).max() > 10  # this is what would drown the others
+    tokens, _, _ = reader(Text(strange, torch.ones(1, 7, dtype=torch.bool)))
+    assert tokens[:, 1:].norm(dim=2).max() <= 1.25 * 4 + 1e-4
+
+
+def test_whitening_makes_every_direction_equally_loud():
+    reader = layers.TextReader(16, 8, neighbours=1)
+    loud = torch.randn(1, 1, 16) * 5 + torch.randn(64, 9, 16) * torch.logspace(0, -1, 16)
+    reader.begin_white(Text(loud, torch.ones(64, 9, dtype=torch.bool)))
+    white = reader.whiten(reader.norm(loud)).flatten(0, 1)
+    assert white.mean(0).abs().max() < 1e-3
+    spread = torch.linalg.eigvalsh(white.double().T.cov())[1:]  # LayerNorm leaves one direction empty
+    assert 0.5 < spread.min() <= spread.max() < 1.01

@@ -405,6 +405,9 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
     assert (tmp_path / "state.safetensors").read_bytes() == before
     with pytest.raises(ValueError, match="must be the state of this very training run"):
         recipes.follow(RECIPES["sr256"], Shapes(64), Encoder(), tmp_path, resume=True)
+    (tmp_path / "state.safetensors").unlink()
+    with pytest.raises(ValueError, match="holds a trained stage: begin elsewhere with --from"):
+        follow("base", tmp_path, resume=True)
 
 
 def test_resume_without_a_state_begins(tmp_path):
