@@ -193,7 +193,8 @@ class TextReader(nn.Module):
         """Let `whiten` begin as W (x - mean) with W = (C + floor |C|)^(-1/2), mean and covariance C over the words of `text`.
 
         A small encoder's states are a large common vector and a few loud directions; what sets one word off from another is
-        quiet, and a network finds it ten times later than when all directions are equally loud. Nothing without an adapter.
+        quiet. Measured once at 32 pixels after 6,400 pictures, shuffled captions cost 0.2 % more loss with raw states and 4.8 %
+        with white ones (logsnr -4). Nothing without an adapter.
         """
         if self.whiten is None:
             return
@@ -211,7 +212,10 @@ class TextReader(nn.Module):
 
 
 def _at_most(words: Tensor, length: float) -> Tensor:
-    """Words (B, L, D) no longer than `length`: whitened, those that no caption had would drown out all the others."""
+    """Words (B, L, D) no longer than `length`: whitened, those that no caption had would drown out all the others.
+
+    The first shipped base was trained without this limit, which was added when it met new words.
+    """
     return words * (length / words.norm(dim=2, keepdim=True).clamp(min=length))
 
 
