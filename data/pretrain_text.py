@@ -1,9 +1,14 @@
 """Pretrain the small text encoder that the library ships: `python data/pretrain_text.py --minutes 15 --out data/weights/text`.
 
-Imagen's thesis in miniature: the encoder learns from text alone, by T5's span corruption (Raffel et al. 2020, section 3.1.4:
-15 % of the tokens in spans of 3 are hidden behind sentinels, a decoder writes them back), and is frozen before the first
-picture is seen. The text is one third captions of rendered shapes (training wordings and training pairs only), one third
-emoji captions and tags, one third WordNet's definitions and examples. The decoder is thrown away. Lesson 10.
+Imagen's thesis in miniature: the encoder learns from text alone and is frozen before the first picture is seen. Two tasks:
+
+- T5's span corruption (Raffel et al. 2020, section 3.1.4): 15 % of the tokens in spans of 3 are hidden behind sentinels, a
+  decoder writes them back. Half of the lines: WordNet's definitions and examples, captions of shapes, of emoji with their tags.
+- Say it plainly: a caption in any wording goes in, the decoder writes the same facts in one fixed wording ("the big star in red
+  below a ring" -> "ring above large red star"). Half of the lines. What T5-XXL learns from the whole web a small encoder has to
+  be asked for: to write it down, its states must know whose colour is whose and who stands where.
+
+Training wordings and training pairs only. The decoder is thrown away. Lesson 10.
 
 `--probe` asks of the encoder in `--out`, instead of training: can a linear read-out tell which colour belongs to which shape?
 The learning rate follows the clock (`--minutes`), so two runs with one seed see the same text but end a few steps apart.
@@ -32,12 +37,22 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from minimagen.files import write  # noqa: E402  (the checkout's own package, whether it is installed or not)
-from minimagen.shapes import COLOURS, SHAPES, UNSEEN_PAIRS, Shapes, _draw_facts, _word  # noqa: E402
+from minimagen.shapes import COLOURS, SHAPES, SIZE_WORDS, UNSEEN_PAIRS, Facts, Shapes, draw_facts, parse, word  # noqa: E402
 
 VOCABULARY, SENTINELS, LONGEST = 8000, 32, 48
 BATCH, PEAK = 64, 2e-3
-KINDS = {"single": 0.2, "pair": 0.55, "count": 0.1, "triple": 0.15}  # pages with several objects are worth reading
-Line = Callable[[random.Random], str]  # one way to draw a line of text
+KINDS = {"single": 0.25, "pair": 0.5, "count": 0.1, "triple": 0.15}  # pages with several objects are worth reading
+NAMES = {*SHAPES, *(f"{s}s" for s in SHAPES), *COLOURS, *(w for some in SIZE_WORDS.values() for w in some)}
+PHRASES = (  # what a caption says, how it is said plainly, whether its second thing then comes first
+    ("to the left of", "left of", False),
+    ("left of", "left of", False),
+    ("to the right of", "left of", True),
+    ("above", "above", False),
+    ("below", "above", True),
+    ("and", "and", False),
+    ("next to", "and", False),
+)
+Line = Callable[[random.Random], str | tuple[str, str]]  # one way to draw a line of text, or what is read and what to write
 
 # ----------------------------------------------------------------------------------------------------------- the text
 
@@ -58,9 +73,42 @@ def shape_line(rng: random.Random) -> str:
     Whose colour it is then matters, which no single caption ever tests: its colours are free. Training wordings and pairs only.
     """
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-    facts = _draw_facts(kind, False, rng)
-    first, second = (_word(facts, kind, False, rng) for _ in range(2))
+    facts = draw_facts(kind, False, rng)
+    first, second = (word(facts, kind, False, rng) for _ in range(2))
     return rng.choice((first, *3 * (f"{first}; {second}",)))
+
+
+def plain(facts: Facts) -> str:
+    """The same facts in the one fixed wording: sizes by their first word, the left or upper object first, no articles."""
+    nouns = [" ".join(part for part in (o.size, o.colour, o.shape) if part) for o in facts.objects]
+    return f" {facts.relation or 'and'} ".join(nouns)
+
+
+def shape_pair(glosses: list[str], rng: random.Random) -> tuple[str, str]:
+    """A caption in any wording, and its facts said plainly; 1 in 3 stands beside a few words of a definition, to be ignored."""
+    kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+    caption = word(draw_facts(kind, False, rng), kind, False, rng)
+    facts = plain(parse(caption))
+    if rng.random() < 1 / 3:
+        words = [w for w in re.findall("[a-z]+", rng.choice(glosses).lower()) if w not in NAMES]
+        start = rng.randrange(max(len(words) - 3, 1))
+        few = " ".join(words[start : start + rng.randint(1, 5)])
+        caption = rng.choice((f"{few} {caption}", f"{caption} {few}"))
+    return caption, facts
+
+
+def emoji_pair(records: list[dict], rng: random.Random) -> tuple[str, str]:
+    """Another name or some tags of an emoji, and its caption; 1 in 2 beside a second, the left or upper one written first."""
+    first, second = (rng.choice(records) for _ in range(2))
+    tags = lambda record: ", ".join(rng.sample(record["tags"], min(3, len(record["tags"]))))
+    said = [rng.choice((record["caption"], *record["also"], tags(record))) for record in (first, second)]
+    if names_unseen(" ".join([*said, first["caption"], second["caption"]])):
+        return emoji_pair(records, rng)
+    if rng.random() < 1 / 2:
+        return said[0], first["caption"]
+    phrase, relation, swapped = rng.choice(PHRASES)
+    captions = [second["caption"], first["caption"]] if swapped else [first["caption"], second["caption"]]
+    return f"{said[0]} {phrase} {said[1]}", f" {relation} ".join(captions)
 
 
 def emoji_line(records: list[dict], rng: random.Random) -> str:
@@ -83,7 +131,7 @@ def emoji_line(records: list[dict], rng: random.Random) -> str:
 
 
 def sources(validation: bool) -> dict[str, Line]:
-    """The three kinds of text; one gloss in 100 and one emoji in 50 are kept for validation; shapes have no end."""
+    """The kinds of text and their shares; one gloss in 100 and one emoji in 50 are kept for validation; shapes have no end."""
     glosses = [line for line in read_xz(HERE / "text" / "wordnet.txt.xz") if not names_unseen(line)]
     glosses = [line for i, line in enumerate(glosses) if (i % 100 == 0) == validation]
     drawings = [json.loads(line) for style in ("fluent-flat", "noto") for line in read_xz(HERE / "emoji" / f"{style}.jsonl.xz")]
@@ -93,7 +141,12 @@ def sources(validation: bool) -> dict[str, Line]:
         "shapes": shape_line,
         "emoji": lambda rng: emoji_line(records, rng),
         "wordnet": lambda rng: rng.choice(glosses),
+        "shapes, said plainly": lambda rng: shape_pair(glosses, rng),
+        "emoji, said plainly": lambda rng: emoji_pair(records, rng),
     }
+
+
+SHARES = {"shapes": 1, "emoji": 1, "wordnet": 2, "shapes, said plainly": 3, "emoji, said plainly": 1}
 
 
 # ------------------------------------------------------------------------------------------------------ the tokenizer
@@ -163,11 +216,18 @@ def padded(rows: list[list[int]], fill: int) -> Tensor:
 
 def batches(lines: dict[str, Line], tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless (encoder ids, labels); a pool of 16 batches is sorted by length so that little of a batch is padding."""
-    draws = list(lines.values())
+
+    def ids(texts: list[str]) -> list[list[int]]:
+        return tokenizer(texts, add_special_tokens=False, truncation=True, max_length=LONGEST - 1)["input_ids"] if texts else []
+
     while True:
-        pool = [rng.choice(draws)(rng) for _ in range(16 * BATCH)]
-        rows = tokenizer(pool, add_special_tokens=False, truncation=True, max_length=LONGEST - 1)["input_ids"]
-        pairs = sorted((corrupt(ids, len(tokenizer), rng) for ids in rows if len(ids) > 1), key=lambda pair: len(pair[0]))
+        kinds = rng.choices(list(lines), [SHARES[kind] for kind in lines], k=16 * BATCH)
+        pool = [lines[kind](rng) for kind in kinds]
+        rows = ids([one for one in pool if isinstance(one, str)])
+        hidden = [corrupt(row, len(tokenizer), rng) for row in rows if len(row) > 1]
+        said = [both for both in pool if not isinstance(both, str)]
+        asked = zip(ids([a for a, _ in said]), ids([b for _, b in said]), strict=True)
+        pairs = sorted([*hidden, *(([*a, 1], [*b, 1]) for a, b in asked)], key=lambda pair: len(pair[0]))
         starts = list(range(0, len(pairs) - BATCH + 1, BATCH))
         rng.shuffle(starts)
         for start in starts:

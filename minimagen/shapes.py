@@ -46,20 +46,29 @@ UNSEEN_PAIRS = frozenset(
     ]
 )
 
-# Every wording, those of training and those held out (the last of each list, one in ten of all combinations or more).
+# Every wording: those of training, then those held out, which no training caption has.
 FRAMES = (
     (
-        *("{}", "{}", "a picture of {}", "there is {}", "a drawing of {}", "{} on a white page"),
-        *("an image of {}", "this is {}", "{} on white"),
+        *("{}", "{}", "{}", "{}", "a picture of {}", "there is {}", "a drawing of {}", "{} on a white page", "an image of {}"),
+        *("this is {}", "{} on white", "a painting of {}", "a sketch of {}", "a page with {}", "a white page with {} on it"),
+        *("here is {}", "we see {}", "you can see {}", "look at {}", "draw {}", "please draw {}", "show me {}", "make {}"),
+        *("I would like {}", "an illustration of {}", "a simple picture showing {}", "{} drawn on paper", "paint {}"),
+        *("{} on a plain background", "{} in front of a white wall", "{} with nothing else", "only {}", "a poster with {}"),
+        *("a card that shows {}", "a sheet of paper with {}", "the picture shows {}", "on the page there is {}", "just {}"),
     ),
-    ("an illustration showing {}",),
+    (
+        *("an illustration showing {}", "could you sketch {} for me", "{} against a blank backdrop", "I want to see {}"),
+        *("the child has painted {}", "my new logo is {}"),
+    ),
 )
 NOUNS = (
     (
-        *("a {size} {colour} {shape}", "a {colour} {shape}", "one {colour} {shape}"),
-        *("a {size} {shape} in {colour}", "a {shape} in {colour}"),
+        *("a {size} {colour} {shape}", "a {size} {colour} {shape}", "a {colour} {shape}", "one {size} {colour} {shape}"),
+        *("one {colour} {shape}", "the {size} {colour} {shape}", "{size} {colour} {shape}", "a {colour} {size} {shape}"),
+        *("a {size} {shape} in {colour}", "a {shape} in {colour}", "a {colour} {shape} that is {size}"),
+        *("a {size} {shape} painted {colour}", "a {size} {shape} that is {colour}", "a {shape} coloured {colour}"),
     ),
-    ("a {colour} {shape} of {size} size",),
+    ("a {colour} {shape} of {size} size", "a {size} {shape} whose colour is {colour}", "a {shape} of {size} size in {colour}"),
 )
 RELATIONS = {
     "left of": (
@@ -87,7 +96,7 @@ TRIPLES = {
     None: (("{0}, {1} and {2}", "{0} and {1} and {2}"), ("{0}, {1} together with {2}",)),
 }
 COUNTS = (("{count} {size} {colour} {shape}s", "{count} {colour} {shape}s"), ("exactly {count} {colour} {shape}s",))
-KINDS = {"single": 0.5, "pair": 0.3, "count": 0.1, "triple": 0.1}
+KINDS = {"single": 0.7, "pair": 0.2, "count": 0.05, "triple": 0.05}
 
 
 def _circle(radius: float = 1.0, points: int = 180) -> np.ndarray:
@@ -314,8 +323,8 @@ class Shapes:
             raise IndexError(i)
         rng = random.Random(f"shapes {self.split} {i}")
         kind = rng.choices(list(self.kinds), list(self.kinds.values()))[0]
-        facts = _draw_facts(kind, self.split == "unseen", rng)
-        caption = _word(facts, kind, self.split == "held-out", rng)
+        facts = draw_facts(kind, self.split == "unseen", rng)
+        caption = word(facts, kind, self.split == "held-out", rng)
         return parse(caption), caption, rng
 
 
@@ -324,7 +333,7 @@ def caption(i: int, split: str = "train") -> str:
     return Shapes(split=split).caption(i)
 
 
-def _draw_facts(kind: str, unseen: bool, rng: random.Random) -> Facts:
+def draw_facts(kind: str, unseen: bool, rng: random.Random) -> Facts:
     """Objects and relation at random; with `unseen`, the first object drawn is a never-seen pair, otherwise none is."""
     number = {"single": 1, "pair": 2, "count": rng.choice((2, 3)), "triple": 3}[kind]
     pairs = [(c, s) for c in COLOURS for s in SHAPES if (c, s) not in UNSEEN_PAIRS]
@@ -343,8 +352,8 @@ def _draw_facts(kind: str, unseen: bool, rng: random.Random) -> Facts:
     return Facts(tuple(Mention(s, c, size) for (c, s), size in zip(chosen, sizes, strict=True)), relation)
 
 
-def _word(facts: Facts, kind: str, held_out: bool, rng: random.Random) -> str:
-    """A caption of `facts`. Held out: one of its parts (frame, noun or relation) is a wording that training never has."""
+def word(facts: Facts, kind: str, held_out: bool, rng: random.Random) -> str:
+    """A caption of `facts` of that kind. Held out: one part of it (frame, noun or relation) is a wording training never has."""
     parts = {"single": ("frame", "noun"), "count": ("count",)}.get(kind, ("frame", "noun", "relation"))
     new = rng.choice(parts) if held_out else None
     frame = rng.choice(FRAMES[new == "frame"])

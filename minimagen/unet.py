@@ -190,7 +190,7 @@ TINY = {
     "sr": UNetConfig(8, (1, 2), (1, 1), (None, "cross"), text_width=16, lowres=True, patch=2, head_width=8),
 }
 SHIPPED = {
-    "base": UNetConfig(32, (3, 3, 4), (1, 1, 1), ("self", "self", "self"), text_width=TEXT, neighbours=2, patch=4),
+    "base": UNetConfig(32, (3, 3, 4), (1, 1, 1), ("cross", "self", "self"), text_width=TEXT, neighbours=2, patch=4),
     "sr256": UNetConfig(32, (2, 3), (1, 2), (None, "cross"), text_width=TEXT, lowres=True, patch=4),
     "sr1024": UNetConfig(32, (2, 3), (1, 2), (None, "cross"), text_width=TEXT, lowres=True, patch=4),
 }

@@ -319,6 +319,14 @@ def test_train_takes_a_folder_of_ones_own_and_begins_from_another_run(call, trai
     assert out.startswith("two: a stage of 16 pixels")
 
 
+def test_a_base_begins_on_small_pictures_and_goes_on_with_large_ones(call, train, here):
+    assert call(*train("base", "--size", "8", "--out", "small"))[0] == 0
+    assert json.loads((here / "small" / "stage.json").read_text())["size"] == 8
+    assert Image.open(here / "small" / "samples" / "0000002.png").height < 16
+    assert call(*train("base", "--from", "small", "--out", "large"))[0] == 0
+    assert json.loads((here / "large" / "stage.json").read_text())["size"] == 16
+
+
 def test_a_run_is_not_written_over(refused, call, train, here):
     assert call(*train("base", "--out", "run"))[0] == 0
     before = (here / "run" / "state.safetensors").read_bytes()
@@ -380,6 +388,8 @@ def test_a_loss_that_is_not_finite_gets_one_line(refused, train, here, monkeypat
         (["base", "--out", "run", "--profile", "tpu"], "argument --profile"),
         (["base", "--out", "run", "--steps", "0"], "argument --steps"),
         (["base", "--out", "run", "--batch", "-1"], "argument --batch"),
+        (["base", "--out", "run", "--size", "0"], "argument --size"),
+        (["sr256", "--out", "run", "--size", "32"], "size is for the base alone"),
         (["base", "--out", "run", "--text-encoder", "nowhere/at/all"], "the text encoder 'nowhere/at/all'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -64,21 +64,21 @@ def scene_of(split, i, **kwargs):
 
 
 def test_parse_reads_every_frame_noun_size_colour_and_shape():
-    checked = 0
+    words = [(size, word) for size in SIZES for word in SIZE_WORDS[size]]
+    rng = random.Random(0)
     for frame, wording in itertools.product(wordings(FRAMES), wordings(NOUNS)):
-        for (colour, shape), size in itertools.product(PLACES, SIZES):
+        places = PLACES if frame == "{}" else rng.sample(PLACES, 8)  # all of them in every noun, some in every frame
+        for (colour, shape), (size, word) in itertools.product(places, words):
             mention = Mention(shape, colour, size)
-            for word in SIZE_WORDS[size]:
-                assert parse(frame.format(noun(wording, mention, word))) == Facts((told(wording, mention),))
-                checked += 1
-    assert checked == 10 * 6 * 64 * 8
+            assert parse(frame.format(noun(wording, mention, word))) == Facts((told(wording, mention),))
 
 
 @pytest.mark.parametrize(("table", "number"), [(RELATIONS, 2), (TRIPLES, 3)], ids=["pairs", "triples"])
 def test_parse_reads_every_relation_in_the_order_of_the_facts(table, number):
     rng = random.Random(0)
     for relation, frame in itertools.product(table, wordings(FRAMES)):
-        for wording, nouns in itertools.product(wordings(table[relation]), itertools.product(wordings(NOUNS), repeat=number)):
+        some = [rng.choices(wordings(NOUNS), k=number) for _ in range(50)]
+        for wording, nouns in itertools.product(wordings(table[relation]), some):
             objects = [Mention(rng.choice(SHAPES), rng.choice(list(COLOURS)), rng.choice(list(SIZES))) for _ in nouns]
             sentence = frame.format(wording.format(*map(noun, nouns, objects)))
             assert parse(sentence) == Facts(tuple(map(told, nouns, objects)), relation), sentence
@@ -140,7 +140,8 @@ def test_no_training_caption_has_a_held_out_wording():
 
 
 HELD_OUT = (
-    *(r"^an illustration showing", r" of \S+ size\b", "on the left side of", "beneath", "together with"),
+    *(r"^an illustration showing", "^could you sketch", "against a blank", "^I want to see", "^the child has", "^my new logo"),
+    *(r" of \S+ size\b(?! in)", "whose colour is", r" size in \S+", "on the left side of", "beneath", "together with"),
     *("left to right: ", "top to bottom: ", "^exactly"),
 )
 
@@ -173,10 +174,10 @@ def test_an_item_is_determined_by_its_index_alone():
 
 def test_captions_do_not_depend_on_the_platform_or_the_release():
     """A text encoder was trained on these: other captions would need another one."""
-    assert caption(0) == "there is a tiny square in green, a purple circle and a diamond in black from left to right"
-    assert caption(1) == "an image of a purple diamond"
-    assert caption(0, "held-out") == "exactly two pink circles"
-    assert caption(0, "unseen") == "one purple square"
+    assert caption(3) == "please draw a huge star painted blue"
+    assert caption(1) == "one medium purple diamond drawn on paper"
+    assert caption(0, "held-out") == "here is a huge ring painted pink together with a pink big circle"
+    assert caption(0, "unseen") == "a drawing of one purple square"
 
 
 def test_items_end_where_the_length_says():
