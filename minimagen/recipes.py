@@ -85,8 +85,8 @@ def follow(
     resume: bool = False,
     source: Path | None = None,
     accelerator=None,
-) -> Iterator[TrainStep]:
-    """Train by a recipe, a step at a time; in the end `out` holds the stage, ready to be drawn with.
+) -> Iterator[tuple[int, TrainStep]]:
+    """Train by a recipe, a step at a time, each with its number from 1; in the end `out` holds the stage, ready to be drawn with.
 
     out gathers `log.jsonl` (loss, loss by noise level, gradient norm, pictures a second), `samples/` and `state.safetensors`,
     every `recipe.save` steps. resume: go on from the state in `out`, if there is one, as if the run had never stopped.
@@ -157,7 +157,7 @@ class _Run:
         side = (self.recipe.crop or self.settings.size) // 4
         return with_lowres(stream, side, SCHEDULES[self.settings.schedule], generator)
 
-    def go(self) -> Iterator[TrainStep]:
+    def go(self) -> Iterator[tuple[int, TrainStep]]:
         recipe, accelerator = self.recipe, self.accelerator
         denoiser, began = self.denoiser, time.monotonic()
         if accelerator and accelerator.num_processes > 1:
@@ -183,7 +183,7 @@ class _Run:
                 self._keep(number, time.monotonic() - began)
                 began = time.monotonic()
             self._rate(number)
-            yield step
+            yield number, step
 
     def _rate(self, number: int) -> None:
         for group in self.optimizer.param_groups:
