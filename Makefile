@@ -5,23 +5,33 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.installed-core
-TESTS := $(VENV)/.installed-test,oracle
+TESTS := $(VENV)/.installed-notebooks,test,oracle
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+SOLUTIONS := $(sort $(wildcard notebooks/solutions/*.ipynb))
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lab lint weights benchmark clean
+.PHONY: help demo test test-all lessons lab lint weights benchmark clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(CORE) ## draw two sentences with the shipped weights into demo/, with the network off
 	HF_HUB_OFFLINE=1 $(BIN)/minimagen draw "a large red circle" "a small blue star" --out demo
 
-test: lint ## check the style, run the tests, then every notebook
+# Of the solutions, tests/test_lessons.py runs set-up, answers and checks; every other cell is the learner's.
+test: lint ## check the style, run the tests, then every notebook as a learner opens it
 	$(PYTEST) tests
-	$(if $(NOTEBOOKS),$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 $(NOTEBOOKS))
+	$(if $(NOTEBOOKS),$(NBVAL) $(NOTEBOOKS))
+
+test-all: test ## the same, then every notebook with its solutions
+	$(if $(SOLUTIONS),$(NBVAL) $(SOLUTIONS))
+
+# make lessons LESSONS="02 07" builds some; LESSONS="--refresh 02" also measures the run time and takes widgets' pictures again.
+lessons: $(TESTS) ## execute the lessons and derive the learner's edition; twice leaves git clean
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python notebooks/build.py $(LESSONS)
 
 lab: $(VENV)/.installed-notebooks ## open the lessons in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -86,7 +86,7 @@ def follow(
     source: Path | None = None,
     accelerator=None,
 ) -> Iterator[tuple[int, TrainStep]]:
-    """Train by a recipe, a step at a time, each with its number from 1; in the end `out` holds the stage, ready to be drawn with.
+    """Train by a recipe, step by step with their numbers from 1; in the end `out` holds the stage, ready to be drawn with.
 
     out gathers `log.jsonl` (loss, loss by noise level, gradient norm, pictures a second), `samples/` and `state.safetensors`,
     every `recipe.save` steps. resume: go on from the state in `out`, if there is one, as if the run had never stopped.
