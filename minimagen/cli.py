@@ -177,7 +177,7 @@ def train(args: argparse.Namespace) -> None:
     with tqdm(total=recipe.steps, unit="step", disable=args.quiet or not accelerator.is_main_process, file=sys.stderr) as bar:
         for number, step in steps:
             if loss is None:
-                bar.initial = bar.n = number - 1  # a resumed run has those behind it
+                bar.initial = bar.n = bar.last_print_n = number - 1  # a resumed run has those behind it
             loss = step.loss if loss is None else 0.98 * loss + 0.02 * step.loss
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             bar.update()

@@ -28,13 +28,14 @@ def lowres(image: Tensor, size: int, aug_level: float | Tensor, schedule: Callab
 
 
 def with_lowres(
-    batches: Iterable[tuple[Tensor, Cond]], size: int, schedule: Callable[[Tensor], Tensor], generator=None
+    batches: Iterable[tuple[Tensor, Cond]], size: int, schedule: Callable[[Tensor], Tensor], generator=None, most: float = 1.0
 ) -> Iterator[tuple[Tensor, Cond]]:
     """Training's side of it: each batch (x0, cond) gets x0 itself, shrunk to `size`, as its low-resolution picture.
 
-    The augmentation level is drawn anew for every picture, uniform in [0, 1]. With crops of one quarter of the picture's side,
-    `size` is one quarter of that stage's lower size too. Source: Imagen, section 2.4. Lesson 13.
+    The augmentation level is drawn anew for every picture, uniform in [0, most]. With crops of one quarter of the picture's
+    side, `size` is one quarter of that stage's lower size too. Source: Imagen, section 2.4. Lesson 13.
+    Differs from the paper where most < 1: a small network has no room to learn what to invent where nothing is left to see.
     """
     for x0, cond in batches:
-        level = torch.rand(len(x0), generator=generator).to(x0.device)
+        level = most * torch.rand(len(x0), generator=generator).to(x0.device)
         yield x0, replace(cond, lowres=lowres(x0, size, level, schedule, generator))
