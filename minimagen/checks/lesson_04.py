@@ -2,7 +2,7 @@
 
 import torch
 
-from minimagen.checks import Wrong, exercise, same
+from minimagen.checks import exercise, parts, same
 from minimagen.ddpm import linear_betas
 
 
@@ -36,10 +36,7 @@ def ex_4_2(score_and_mean) -> None:
     x, eps, betas, k = _normal(4, 2, seed=43), _normal(4, 2, seed=44), linear_betas(50) * 5, 20
     abar = (1 - betas).cumprod(0)
     sigma, beta, keep = (1 - abar[k]).sqrt(), betas[k], (1 - betas[k]).sqrt()
-    result = score_and_mean(x, eps, k, betas)
-    if result is not None and (not isinstance(result, tuple | list) or len(result) != 2):
-        raise Wrong("score_and_mean should return two values, the score and the mean")
-    score, mean = result or (None, None)
+    score, mean = parts(score_and_mean(x, eps, k, betas), "the score", "the mean")
     right = -eps / sigma
     scores = {
         "the sign of the score is missing: it points away from the noise (eq. 4.12)": eps / sigma,

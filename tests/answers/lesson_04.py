@@ -128,7 +128,7 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "rescales by alpha": means(lambda x, eps, score, beta, sigma, abar: (x + beta * score) / math.sqrt(abar)),
         "rescales by 1 - beta": means(lambda x, eps, score, beta, sigma, abar: (x + beta * score) / (1 - beta)),
         "x0 hat": means(lambda x, eps, score, beta, sigma, abar: (x - sigma * eps) / math.sqrt(abar)),
-        "two values": lambda x, eps, k, betas: mean_by_noise(x, eps, k, betas)[0],
+        "2 things": lambda x, eps, k, betas: mean_by_noise(x, eps, k, betas)[0],
     },
     "4.3": {
         "the prior": mixture(prior=False),
