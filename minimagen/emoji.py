@@ -71,6 +71,12 @@ def records(style: str) -> tuple[dict, ...]:
         raise ValueError(f"{path} must be the shipped list of drawings, but is damaged: {error}") from error
 
 
+def vocabulary() -> list[str]:
+    """Every word, of three letters or more, in the tags of the shipped drawings, in alphabetic order."""
+    tags = [tag for style in STYLES for record in records(style) for tag in record["tags"]]
+    return sorted({word for tag in tags for word in tag.lower().split() if word.isascii() and word.isalpha() and len(word) > 2})
+
+
 def document(record: dict, size: int) -> str:
     """A whole SVG of size x size pixels around one drawing; a drawing that is not square is centred in a square."""
     width, height = record["width"], record["height"]

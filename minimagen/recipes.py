@@ -14,10 +14,10 @@ from minimagen import checkpoint, pixels
 from minimagen.cascade import stage_of
 from minimagen.checkpoint import SCHEDULES, Settings
 from minimagen.data import Captioned, Folder, Mixture, batches, crops
-from minimagen.emoji import STYLES, Emoji, Scenes
+from minimagen.emoji import STYLES, Emoji, Scenes, vocabulary
 from minimagen.files import make_folder, write
 from minimagen.guidance import drop_text
-from minimagen.shapes import Shapes
+from minimagen.shapes import Shapes, telling
 from minimagen.superres import with_lowres
 from minimagen.text import TextEncoder, cached
 from minimagen.training import LossLog, TrainStep, averaged, load_state, save_state, train, velocity_weight, warm_then_cool
@@ -61,12 +61,17 @@ WEIGHTS = {"x0": velocity_weight, "v": None, "eps": None}  # of the loss, by tar
 STAGES = tuple(dict.fromkeys(stage for stage, _ in RECIPES))
 PROFILES = tuple(dict.fromkeys(profile for _, profile in RECIPES))
 DATA = ("shapes", "emoji", "scenes", "all")
+SHARES = {"single": 0.4, "pair": 0.4, "count": 0.05, "triple": 0.15}  # of the shapes that a network is trained on
 
 
 def dataset(name: str, size: int, split: str = "train") -> Captioned:
-    """The captioned data called "shapes", "emoji" (both styles), "scenes" or "all", else the folder of that path."""
+    """The captioned data called "shapes", "emoji" (both styles), "scenes" or "all", else the folder of that path.
+
+    Training captions of shapes come with stray words between theirs.
+    """
     if name == "shapes":
-        return Shapes(size, split)
+        stray = [word for word in vocabulary() if not telling(word)] if split == "train" else ()
+        return Shapes(size, split, SHARES, stray=stray)
     if name == "emoji":
         return Mixture(*(Emoji(style, size, split) for style in STYLES))
     if name == "scenes":

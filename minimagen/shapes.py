@@ -173,6 +173,7 @@ class Placed:
 
 _SIZE_OF = {word: size for size, words in SIZE_WORDS.items() for word in words}
 _COUNT_OF = {"two": 2, "three": 3}
+_PLACES = ("left", "right", "above", "below", "over", "under", "beneath", "top", "bottom", "middle", "centre", "center", "side")
 _ORDERS = (  # the first that matches; True where the caption names the second object first
     (r"left to right", "left of", False),
     (r"top to bottom", "above", False),
@@ -184,6 +185,12 @@ _ORDERS = (  # the first that matches; True where the caption names the second o
     (r"\b(?:below|under|beneath)\b", "above", True),
 )
 _BREAK = "|".join(pattern for pattern, *_ in _ORDERS[4:]) + r"|,|\band\b|\bwith\b"
+
+
+def telling(word: str) -> bool:
+    """Does this word say something about a page of shapes: a shape, colour, size, number or place?"""
+    told = {*SHAPES, *COLOURS, *_SIZE_OF, *_COUNT_OF, *_PLACES}
+    return word in told or word.removesuffix("s") in told or word.removesuffix("es") in told
 
 
 def parse(caption: str) -> Facts:
@@ -291,16 +298,25 @@ class Shapes:
     """Captioned pages: `len(shapes)`, `shapes[i] -> (uint8 (3, size, size), caption)`, each item fully determined by i.
 
     split: "train"; "held-out" (a wording that no training caption has); "unseen" (a colour and shape never seen together).
-    kinds: weights of "single", "pair", "count", "triple". Raises `ValueError` on any other split or kind.
+    kinds: weights of "single", "pair", "count", "triple". stray: words that are strewn into half of the captions, so that a
+    network learns to pass over what it does not know. Raises `ValueError` on any other split or kind.
     """
 
-    def __init__(self, size: int = 64, split: str = "train", kinds: dict[str, float] | None = None, length: int = 1_000_000):
+    def __init__(
+        self,
+        size: int = 64,
+        split: str = "train",
+        kinds: dict[str, float] | None = None,
+        length: int = 1_000_000,
+        stray: Sequence[str] = (),
+    ):
         kinds = KINDS if kinds is None else kinds
         if split not in ("train", "held-out", "unseen"):
             raise ValueError(f"split must be train, held-out or unseen, got {split!r}")
         if not kinds or not set(kinds) <= set(KINDS):
             raise ValueError(f"kinds must be among {', '.join(KINDS)}, got {', '.join(kinds) or 'none'}")
         self.size, self.split, self.kinds, self.length = size, split, dict(kinds), length
+        self.stray = stray
 
     def __len__(self) -> int:
         return self.length
@@ -325,12 +341,23 @@ class Shapes:
         kind = rng.choices(list(self.kinds), list(self.kinds.values()))[0]
         facts = draw_facts(kind, self.split == "unseen", rng)
         caption = word(facts, kind, self.split == "held-out", rng)
-        return parse(caption), caption, rng
+        facts = parse(caption)
+        if self.stray:
+            caption = strew(caption, self.stray, random.Random(f"stray {self.split} {i}"))  # the picture stays the same
+        return facts, caption, rng
 
 
 def caption(i: int, split: str = "train") -> str:
     """The caption of item i of `Shapes(split=split)`, without drawing it."""
     return Shapes(split=split).caption(i)
+
+
+def strew(caption: str, words: Sequence[str], rng: random.Random, share: float = 0.5, often: float = 0.15) -> str:
+    """With probability `share`, each gap of the caption, its ends too, takes one of `words` with probability `often`."""
+    if rng.random() >= share:
+        return caption
+    gaps = lambda: [rng.choice(words)] if rng.random() < often else []
+    return " ".join([part for word in caption.split() for part in (*gaps(), word)] + gaps())
 
 
 def draw_facts(kind: str, unseen: bool, rng: random.Random) -> Facts:

@@ -136,6 +136,13 @@ def small_archives(folder: Path, build) -> None:
         build.PACKAGES[package] = (version, hashlib.sha256(archive.read_bytes()).hexdigest())
 
 
+def test_the_vocabulary_is_the_words_of_the_tags():
+    words = emoji.vocabulary()
+    assert words == sorted(set(words))
+    assert {"laugh", "moon", "apple"} <= set(words)
+    assert all(word.isalpha() and word.islower() and len(word) > 2 for word in words)
+
+
 def test_building_joins_by_code_point_merges_repeats_and_gives_the_same_bytes_twice(tmp_path):
     pytest.importorskip("sklearn")
     build = builder()

@@ -33,6 +33,7 @@ from minimagen.shapes import (
     parse,
     place,
     render,
+    telling,
 )
 
 MANY = 3000
@@ -178,6 +179,34 @@ def test_captions_do_not_depend_on_the_platform_or_the_release():
     assert caption(1) == "one medium purple diamond drawn on paper"
     assert caption(0, "held-out") == "here is a huge ring painted pink together with a pink big circle"
     assert caption(0, "unseen") == "a drawing of one purple square"
+
+
+def test_stray_words_leave_pictures_and_facts_and_half_of_the_captions_as_they_are():
+    plain, strewn = Shapes(32), Shapes(32, stray=["kettle", "uncle"])
+    same = 0
+    for i in range(MANY):
+        mine = strewn.caption(i)
+        left = " ".join(word for word in mine.split() if word not in ("kettle", "uncle"))
+        assert left == plain.caption(i)
+        same += mine == left
+    assert 0.5 < same / MANY < 0.7  # half are left alone, and in the others 15 % of some 7 gaps may all stay empty
+    for i in range(20):
+        assert torch.equal(plain[i][0], strewn[i][0])
+
+
+def test_stray_words_come_in_every_gap():
+    shapes = Shapes(32, kinds={"count": 1.0}, stray=["kettle"])
+    places = {
+        caption.split().index("kettle") - len(caption.split())
+        for caption in map(shapes.caption, range(500))
+        if "kettle" in caption
+    }
+    assert places >= {-1, -2, -3, -4}
+
+
+def test_words_that_tell_something_are_known():
+    assert all(map(telling, ["star", "stars", "crosses", "red", "tiny", "medium-sized", "two", "left", "beneath"]))
+    assert not any(map(telling, ["kettle", "starry", "bored", "with", "nothing"]))
 
 
 def test_items_end_where_the_length_says():

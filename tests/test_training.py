@@ -444,6 +444,9 @@ def test_data_sets_have_names(tmp_path):
     assert isinstance(recipes.dataset("shapes", 32), Shapes)
     assert recipes.dataset("shapes", 32).size == 32
     assert recipes.dataset("shapes", 32, "unseen").split == "unseen"
+    assert not recipes.dataset("shapes", 32, "unseen").stray
+    assert "moon" in (stray := recipes.dataset("shapes", 32).stray)
+    assert not {"star", "red", "left", "tiny"} & set(stray)
     with pytest.raises(ValueError, match="data must be one of shapes, emoji, scenes, all or a folder of pictures, got 'shape'"):
         recipes.dataset("shape", 32)
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
