@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.installed-core
-TESTS := $(VENV)/.installed-notebooks,test,oracle
+TESTS := $(VENV)/.installed-notebooks,test,oracle,classroom,browser
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 SOLUTIONS := $(sort $(wildcard notebooks/solutions/*.ipynb))
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lessons lab lint weights benchmark clean
+.PHONY: help demo test test-all lessons classroom lab lint weights benchmark clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,12 +26,19 @@ test: lint ## check the style, run the tests, then every notebook as a learner o
 	$(PYTEST) tests
 	$(if $(NOTEBOOKS),$(NBVAL) $(NOTEBOOKS))
 
-test-all: test ## the same, then every notebook with its solutions
+test-all: test ## the same, then every notebook with its solutions, and every lesson graded by nbgrader
 	$(if $(SOLUTIONS),$(NBVAL) $(SOLUTIONS))
+	MINIMAGEN_CLASSROOM=all $(PYTEST) tests/test_classroom.py
 
 # make lessons LESSONS="02 07" builds some; LESSONS="--refresh 02" also measures the run time and takes widgets' pictures again.
 lessons: $(TESTS) ## execute the lessons and derive the learner's edition; twice leaves git clean
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python notebooks/build.py $(LESSONS)
+
+COURSE ?= classroom
+
+# make classroom COURSE=~/diffusion LESSONS="02 03" makes it elsewhere, of some lessons; what is there already stays as it is.
+classroom: $(VENV)/.installed-notebooks,classroom ## make a course for nbgrader out of the lessons (docs/TEACHING.md)
+	$(BIN)/python notebooks/classroom.py $(COURSE) $(LESSONS)
 
 lab: $(VENV)/.installed-notebooks ## open the lessons in JupyterLab
 	$(BIN)/jupyter lab notebooks
