@@ -344,9 +344,9 @@ def test_continuous_integration_runs_make_test_on_every_python():
 
 
 def test_every_extra_that_is_promised_or_that_make_installs_exists():
-    assert set(EXTRAS) == {"notebooks", "test", "bench", "classroom", "oracle", "minilm"}
+    assert set(EXTRAS) == {"notebooks", "test", "bench", "classroom", "browser", "oracle", "minilm"}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     installed = {extra for names in re.findall(r"\.installed-([a-z,]+)", makefile) for extra in names.split(",")}
     assert installed - {"core"} <= set(EXTRAS)
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    assert {"demo", "test", "lab", "lint", "weights", "benchmark", "clean", "help"} <= targets
+    assert {"demo", "test", "classroom", "lab", "lint", "weights", "benchmark", "clean", "help"} <= targets
