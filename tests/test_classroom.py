@@ -47,6 +47,7 @@ def nbgrader(course: Path, *arguments: str) -> str:
     """Run a command of nbgrader in the folder of a course -> what it printed."""
     pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -c constraints.txt -e '.[classroom]'")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])  # it calls alembic by name
     environment.pop("PYTHONWARNINGS", None)  # the course has to set what it needs
     command = [sys.executable, "-m", "nbgrader", *arguments]
     done = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)

@@ -97,7 +97,7 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "its logarithm": uncouple(right_b, lambda s: (-s).exp().prod(1)),
         "finds the sum": uncouple(right_b, lambda s: -s.mean(1)),
         "log_det, compared with autograd, is off": uncouple(right_b, lambda s: -s.abs().sum(1)),
-        "two values": lambda z, s, t: uncouple_by_halves(z, s, t)[0],
+        "2 things: x, log_det": lambda z, s, t: uncouple_by_halves(z, s, t)[0],
     },
     "1.3": {
         "one point near a mode": lambda p, c, within, least: covered(p, c, within, 1),
