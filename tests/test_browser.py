@@ -185,10 +185,8 @@ def move(control: playwright.Locator) -> None:
     kinds = (".noUi-handle", "select", "input[type=checkbox]", "input[type=text]")
     handle, choice, box, line = (control.locator(kind) for kind in kinds)
     if handle.count():
-        before = handle.get_attribute("aria-valuenow")
-        handle.press("ArrowRight")
-        if handle.get_attribute("aria-valuenow") == before:  # it stood at the right end
-            handle.press("ArrowLeft")
+        now, most = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
+        handle.press("ArrowRight" if now < most else "ArrowLeft")
     elif choice.count():
         count = choice.locator("option").count()
         choice.select_option(index=(choice.evaluate("element => element.selectedIndex") + 1) % count)
@@ -200,16 +198,15 @@ def move(control: playwright.Locator) -> None:
 
 
 def changed(page: playwright.Page, before: str) -> None:
-    """Wait until other pixels stand where `before` stood; what went wrong on the way is the failure's message."""
+    """Wait until another picture stands where `before` stood; what went wrong on the way is the failure's message."""
     script = """([picture, fault, before]) => document.querySelector(fault) ||
         ![null, undefined, before].includes(document.querySelector(picture)?.src)"""
-    now = before
-    while (pixels_of(now).shape, pixels_of(now).tobytes()) == (pixels_of(before).shape, pixels_of(before).tobytes()):
-        page.wait_for_function(script, arg=[PICTURE, FAULT, now], timeout=REDRAWN)  # the same picture may come once more first
-        page.wait_for_function(f"() => {KERNEL}.status === 'idle'", timeout=REDRAWN)  # no later drawing passes for the next one
-        assert page.locator(FAULT).all_inner_texts() == []
-        page.locator(PICTURE).evaluate("image => image.decode()")  # else a screenshot may come before it
-        now = picture(page)
+    page.wait_for_function(script, arg=[PICTURE, FAULT, before], timeout=REDRAWN)
+    page.wait_for_function(f"() => {KERNEL}.status === 'idle'", timeout=REDRAWN)  # no later drawing passes for the next one's
+    assert page.locator(FAULT).all_inner_texts() == []
+    page.locator(PICTURE).evaluate("image => image.decode()")  # else a screenshot may come before it
+    old, new = pixels_of(before), pixels_of(picture(page))
+    assert old.shape != new.shape or (old != new).any(), "the picture's file changed, but none of its pixels"
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
