@@ -1,7 +1,7 @@
 """The lessons make a course that nbgrader grades justly: nothing for a blank page, all for the reference, a fault its points.
 
 The test goes the whole way of a course with nbgrader's own commands: release, hand in, collect, grade, export. It grades lesson
-02 with every stored wrong answer; with `MINIMAGEN_CLASSROOM=all`, or "02 07", all lessons or those, each in half a minute.
+02 with every stored wrong answer; with `MINIMAGEN_CLASSROOM=all`, or "02 07", all lessons or those; lesson 02 takes a minute.
 """
 
 import csv
