@@ -35,7 +35,8 @@ SENTENCES = {
         *("a flat drawing of a dog face to the left of a banana", "a shaded drawing of a strawberry above a soccer ball"),
         *("a rose left of a bus, flat style", "a flat drawing with a jack-o-lantern at the top and a key at the bottom"),
         *("a shaded drawing of a guitar to the right of a honeybee", "a lemon over a deciduous tree, shaded style"),
-        *("a flat drawing of a fish below an umbrella", "a shaded drawing with an open book on the left and a crown on the right"),
+        "a flat drawing of a fish below an umbrella",
+        "a shaded drawing with an open book on the left and a crown on the right",
     ),
     "What no training caption says": (
         *("a happy cat", "a green apple", "a red car in the rain", "two hearts of gold", "a blue banana"),
@@ -57,9 +58,9 @@ def main() -> None:
     cascade = Cascade.load(device="cpu")
     text = [
         "# Gallery\n",
-        f"{sum(map(len, SENTENCES.values()))} sentences that were written down before the weights were trained that draw them.",
-        "Each is drawn once; nothing is picked, and the failures stay in. Sentence *n* of a group, counted from 1, has the seed",
-        "*n* − 1. Shown is the second stage, 256 pixels, a little reduced; `python docs/gallery.py` draws it all again.",
+        f"{sum(map(len, SENTENCES.values()))} sentences that were written down before the weights that draw them were trained.",
+        "Each is drawn once; nothing is picked, and the failures stay in. Sentence *n* of a group, from 1 on, has the seed",
+        "*n* − 1. Shown is the second stage, 256 pixels, a little reduced; `python docs/gallery.py` draws it again.",
         "How often drawings are right is measured on hundreds of captions, see [docs/evaluation](evaluation).\n",
     ]
     for number, (title, sentences) in enumerate(SENTENCES.items(), 1):

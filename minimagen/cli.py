@@ -355,7 +355,7 @@ def _evaluate_parser(commands) -> None:
         help="held-out: wordings that training never had; unseen: colours and shapes never seen together (default: held-out)",
     )
     sub.add_argument(
-        "--data", choices=("shapes", "emoji"), default="shapes", help="what the captions speak of (default: shapes)"
+        "--data", choices=("shapes", "emoji", "scenes"), default="shapes", help="what the captions speak of (default: shapes)"
     )
     sub.add_argument("--kind", choices=("single", "pair", "count", "triple"), help="captions of one kind (default: all)")
     sub.add_argument("--size", type=int, default=64, help="the stage to score (default: 64)")

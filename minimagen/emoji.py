@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import random
+import re
 from functools import cache
 from pathlib import Path
 
@@ -150,6 +151,28 @@ def wordings(record: dict, style: str) -> list[str]:
     templates = WORDINGS if tags else WORDINGS[:-1]
     words = {"style": STYLES[style], "thing": thing(name), "name": name, "tags": " and ".join(tags)}
     return [template.format(**words) for template in templates]
+
+
+@cache
+def _rows(style: str) -> dict[str, int]:
+    """The row of every drawing by what captions call it."""
+    return {thing(record["caption"]): row for row, record in enumerate(records(style))}
+
+
+def placed(caption: str) -> tuple[str, str, tuple[int, int]]:
+    """(style, relation, rows of the first and of the second drawing) of a caption of `Scenes`: what stands on the "left" of
+    what, or "above" it. Raises `ValueError` on any other caption."""
+    for style, word in STYLES.items():
+        for relation, templates in RELATIONS.items():
+            for template in templates:
+                named = re.escape(template.replace("{style}", word))
+                for name in "ab":
+                    named = named.replace(re.escape(f"{{{name}}}"), f"(?P<{name}>.+)")
+                found = re.fullmatch(named, caption)
+                rows = [_rows(style).get(found[name]) for name in "ab"] if found else [None]
+                if None not in rows:
+                    return style, relation, (rows[0], rows[1])
+    raise ValueError(f"caption must be one of a scene of two emoji, got {caption!r}")
 
 
 def check(style: str, size: int, split: str) -> None:

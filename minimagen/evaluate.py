@@ -6,7 +6,7 @@ nearest of all real pictures is the right one, `frechet` compares two crowds of 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations
@@ -269,19 +269,17 @@ class RetrievalReport:
         return bootstrap(self.found(k))
 
 
-def retrieval(
-    images: Tensor, real: Tensor, truth: Tensor, features: Callable[[Tensor], Tensor] = pooled_features
-) -> RetrievalReport:
+def retrieval(ours: Tensor, theirs: Tensor, truth: Tensor) -> RetrievalReport:
     """Is the nearest of all real pictures the one that the caption names? Euclidean distance of the features.
 
-    images (B, 3, H, W) drawn, real (N, 3, H, W), truth (B,) integers: drawing i should be real picture truth[i].
-    Of pictures with equal features each counts as found. Raises `ValueError` where truth is not B indices into real.
+    ours (B, F) features of the drawings, theirs (N, F) of all real pictures, truth (B,) integers: drawing i should be real
+    picture truth[i]. Of pictures with equal features each counts as found.
+    Raises `ValueError` where truth is not B indices into theirs.
     """
-    if truth.shape != images.shape[:1] or not bool(((truth >= 0) & (truth < len(real))).all()):
-        raise ValueError(f"truth must be {len(images)} indices, one a picture, below {len(real)}, got {truth.tolist()}")
-    ours, theirs = features(images).double(), features(real).double()
+    if truth.shape != ours.shape[:1] or not bool(((truth >= 0) & (truth < len(theirs))).all()):
+        raise ValueError(f"truth must be {len(ours)} indices, one a picture, below {len(theirs)}, got {truth.tolist()}")
     # Not by the expanded square, which would lose the digits that tell equal pictures from nearly equal ones.
-    distance = torch.cdist(ours, theirs, compute_mode="donot_use_mm_for_euclid_dist")
+    distance = torch.cdist(ours.double(), theirs.double(), compute_mode="donot_use_mm_for_euclid_dist")
     own = distance.gather(1, truth.to(distance.device)[:, None])
     return RetrievalReport((distance < own).sum(1))
 

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from minimagen import pixels
-from minimagen.emoji import SPLITS, STYLES, Emoji
+from minimagen.emoji import SPLITS, STYLES, Emoji, Scenes, placed, rasters
 from minimagen.evaluate import (
     AlignmentReport,
     RetrievalReport,
@@ -20,6 +21,7 @@ from minimagen.evaluate import (
     pooled_features,
     retrieval,
 )
+from minimagen.likeness import NAME, halves, likeness
 from minimagen.shapes import Shapes
 
 Drawn = tuple[list[str], list[Tensor]]  # captions, and the pictures of the last stages, each (B, 3, H, W)
@@ -28,11 +30,16 @@ Drawn = tuple[list[str], list[Tensor]]  # captions, and the pictures of the last
 def paper(name: str, split: str, kind: str | None, count: int, size: int) -> tuple[list[str], Iterator[Tensor]]:
     """`count` captions, and 2 `count` real pictures (1, 3, size, size) to compare with, drawn one at a time as they are read.
 
-    Of "shapes", `kind` or all kinds; of "emoji", both styles in turn. The first `count` pictures belong to the captions.
+    Of "shapes", `kind` or all kinds; of "emoji" and "scenes", both styles in turn. The first `count` pictures belong to the
+    captions.
     """
     if name == "shapes":
         data = Shapes(size, split, {kind: 1.0} if kind else None)
         items, captions = [(data, i) for i in range(2 * count)], [data.caption(i) for i in range(count)]
+    elif name == "scenes":
+        styles = [Scenes(style, size, split) for style in STYLES]
+        items = [(data, i) for i in range(count) for data in styles]
+        captions = [data[i][1] for data, i in items[:count]]
     else:
         styles = [Emoji(style, size, split) for style in STYLES]
         # 7919 is prime: steps of it come to every item, and to no concept twice soon.
@@ -44,13 +51,15 @@ def paper(name: str, split: str, kind: str | None, count: int, size: int) -> tup
 def examine(name: str, drawn: Iterable[Drawn], real: Iterable[Tensor]) -> dict:
     """Everything that can be measured, ready for JSON; a share is {share, low, high}, or None where no caption asks for it.
 
-    right: is it what the sentence says (the exact reader for shapes, the nearest of all real pictures for emoji)? frechet and
-    edges: is it like real pictures? below: does it agree with the stage below? Pictures are measured as they come, and let go.
+    right: is it what the sentence says (the exact reader for shapes; for emoji, alone or in scenes, the nearest of all real
+    ones of the style, by the features of `likeness`)? frechet and edges: is it like real pictures? below: does it agree with
+    the stage below? Pictures are measured as they come, and let go.
     """
+    judge = {"shapes": alignment, "emoji": recognised, "scenes": both_recognised}[name]
     reports, ours, widths, below = [], [], [], []
     for captions, stages in drawn:
         top = stages[-1]
-        reports.append(recognised(top, captions) if name == "emoji" else alignment(top, captions))
+        reports.append(judge(top, captions))
         ours.append(pooled_features(top))
         widths.append(edge_width(top))
         if len(stages) > 1:
@@ -64,30 +73,52 @@ def examine(name: str, drawn: Iterable[Drawn], real: Iterable[Tensor]) -> dict:
     return rows
 
 
+@cache
+def _named(style: str) -> dict[str, int]:
+    """The row of every caption of a style, in training or not."""
+    return {caption: row for split in SPLITS for row, caption in Emoji(style, 64, split).items}
+
+
+@cache
+def _known(style: str) -> Tensor:
+    """The features of all real drawings of a style: (N, 64)."""
+    return likeness(pixels.from_uint8(torch.from_numpy(np.array(rasters(style, 64)))))
+
+
 def recognised(drawn: Tensor, captions: list[str]) -> RetrievalReport:
     """Retrieval of drawn emoji (B, 3, H, H) among all the real ones of the style that the caption names.
 
     Raises `ValueError` on a caption that names no emoji.
     """
-    ranks = torch.full((len(captions),), -1)
+    ours, ranks = likeness(drawn), torch.full((len(captions),), -1)
     for style in STYLES:
-        data = [Emoji(style, 64, split) for split in SPLITS]
-        named = {caption: row for part in data for row, caption in part.items}
-        rows = [i for i, caption in enumerate(captions) if caption in named]
+        rows = [i for i, caption in enumerate(captions) if caption in _named(style)]
         if rows:
-            real = pixels.from_uint8(torch.from_numpy(np.array(data[0].pictures)))
-            truth = torch.tensor([named[captions[i]] for i in rows])
-            ranks[rows] = retrieval(pixels.resize(drawn[rows], 64), real, truth).ranks
+            truth = torch.tensor([_named(style)[captions[i]] for i in rows])
+            ranks[rows] = retrieval(ours[rows], _known(style), truth).ranks
     if (ranks < 0).any():
         raise ValueError(f"captions must each name an emoji and its style, got {captions[int((ranks < 0).nonzero()[0])]!r}")
     return RetrievalReport(ranks)
+
+
+def both_recognised(drawn: Tensor, captions: list[str]) -> RetrievalReport:
+    """Retrieval of the two emoji of each drawn scene (B, 3, H, H), each in its place: the rank of the worse one counts.
+
+    Raises `ValueError` on a caption of no scene.
+    """
+    worse = []
+    for picture, caption in zip(drawn, captions, strict=True):
+        style, relation, rows = placed(caption)
+        features = likeness(torch.stack(halves(picture, relation)))
+        worse.append(retrieval(features, _known(style), torch.tensor(rows)).ranks.max())
+    return RetrievalReport(torch.stack(worse))
 
 
 def _right(reports: list) -> dict:
     """The batches' reports as one, each share with its interval."""
     if isinstance(reports[0], RetrievalReport):
         report = RetrievalReport(torch.cat([part.ranks for part in reports]))
-        return {f"top {k}": _share(report.share(k), report.interval(k)) for k in (1, 5)}
+        return {f"top {k}": _share(report.share(k), report.interval(k)) | {"features": NAME} for k in (1, 5)}
     right = {name: torch.cat([part.right[name] for part in reports]) for name in reports[0].right}
     report = AlignmentReport(right, torch.cat([part.stated for part in reports]))
     return {name: _share(report.share(name), report.interval(name)) for name in right}

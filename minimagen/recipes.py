@@ -17,6 +17,7 @@ from minimagen.data import Captioned, Folder, Mixture, batches, crops
 from minimagen.emoji import STYLES, Emoji, Scenes, vocabulary
 from minimagen.files import make_folder, write
 from minimagen.guidance import drop_text
+from minimagen.noise import MAX_LOGSNR
 from minimagen.shapes import Shapes, telling
 from minimagen.superres import with_lowres
 from minimagen.text import TextEncoder, cached
@@ -29,7 +30,8 @@ class Recipe:
     """What a training run is: `settings` of the stage it makes, batch size, learning rate, optimiser steps, warm-up steps.
 
     crop: side of the windows it is trained on, None for whole pictures; most_aug: the largest augmentation
-    level of training; save: steps between two saved states.
+    level of training; save: steps between two saved states; shift: nats added to the schedule's log-SNR in training (not in
+    drawing), below 0 for more noise: what stands where, and how large, is decided while the page is still noisy.
     """
 
     settings: Settings
@@ -42,6 +44,11 @@ class Recipe:
     save: int = 500
     drop: float = 0.1
     decay: float = 0.999
+    shift: float = 0.0
+
+    def logsnr(self, t: Tensor) -> Tensor:
+        """The noise of training at t ~ U(0, 1): the stage's schedule, shifted."""
+        return (SCHEDULES[self.settings.schedule](t) + self.shift).clamp(-MAX_LOGSNR, MAX_LOGSNR)
 
 
 BASE = Settings(64, "unet", SHIPPED["base"], target="x0", sampler="ancestral", steps=48, weight=3.0)
@@ -50,7 +57,7 @@ SR1024 = Settings(1024, "efficient", SHIPPED["sr1024"], target="x0", schedule="l
 # Differs from the paper, which guides its super-resolution networks with w = 8: theirs have details to invent.
 
 RECIPES = {
-    ("base", "cpu"): Recipe(BASE, batch=32, rate=1e-3, steps=12_500, warm=200),  # after 16,000 at 32 pixels
+    ("base", "cpu"): Recipe(BASE, batch=32, rate=1e-3, steps=12_500, warm=200, shift=-2.0),  # after 16,000 at 32 pixels
     ("sr256", "cpu"): Recipe(SR256, batch=16, rate=1e-3, steps=10_600, warm=100, crop=128, most_aug=0.3),
     ("sr1024", "cpu"): Recipe(SR1024, batch=16, rate=1e-3, steps=3_600, warm=100, crop=128, most_aug=0.3),  # from sr256's
     ("base", "gpu"): Recipe(BASE, batch=512, rate=1e-3, steps=40_000, warm=1_000, save=2_000, decay=0.9995),
@@ -77,7 +84,7 @@ def dataset(name: str, size: int, split: str = "train") -> Captioned:
     if name == "scenes":
         return Mixture(*(Scenes(style, size, split) for style in STYLES))
     if name == "all":
-        return Mixture(*(dataset(part, size, split) for part in DATA[:3]), weights=[2, 2, 1])
+        return Mixture(*(dataset(part, size, split) for part in DATA[:3]), weights=[3, 2, 1])
     if not Path(name).exists():
         raise ValueError(f"data must be one of {', '.join(DATA)} or a folder of pictures, got {name!r}")
     return Folder(name, size)
@@ -170,12 +177,11 @@ class _Run:
         if accelerator and accelerator.num_processes > 1:
             denoiser = type(denoiser)(accelerator.prepare(denoiser.net), denoiser.target)
         stream = self.stream(self.start, self.generator)
-        schedule = SCHEDULES[self.settings.schedule]
         self._rate(self.start)
         steps = train(
             denoiser,
             stream,
-            schedule,
+            recipe.logsnr,
             self.optimizer,
             weight=WEIGHTS[self.settings.target],
             accelerator=accelerator,

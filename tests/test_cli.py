@@ -440,6 +440,18 @@ def test_evaluate_draws_and_scores_and_leaves_out_what_no_caption_states(call, t
     assert [stage["steps"] for stage in found["stages"]] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("data", ["emoji", "scenes"])
+def test_evaluate_asks_for_emoji_alone_and_in_scenes(call, tiny_cascade, here, data):
+    command = ["evaluate", "--weights", tiny_cascade, "--device", "cpu", "--captions", 3, "--data", data, "--steps", 1]
+    code, out, err = call(*command, "--out", "found.json", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"3 held-out captions, all {data}, 64 pixels, seeds from 0"
+    found = json.loads((here / "found.json").read_text(), parse_constant=pytest.fail)["right"]
+    assert set(found) == {"top 1", "top 5"}
+    assert found["top 1"]["features"] == "likeness, 64 features"
+    assert found["top 1"]["share"] <= found["top 5"]["share"]
+
+
 def test_bad_flags_of_evaluate_get_one_line(refused, tiny_cascade, monkeypatch):
     command = ["evaluate", "--weights", tiny_cascade, "--device", "cpu"]
     monkeypatch.setattr(exam, "paper", None)  # the flags are checked before a thousand pictures are drawn to compare with

@@ -28,6 +28,18 @@ def test_real_emoji_are_recognised_and_those_of_another_caption_are_not(split):
     assert sat("emoji", split, 24, lambda pictures: pictures.roll(2, 0))["right"]["top 1"]["share"] < 0.1
 
 
+@pytest.mark.parametrize("split", ["train", "held-out", "unseen"])
+def test_both_emoji_of_a_real_scene_are_recognised_and_not_in_each_others_place(split):
+    assert sat("scenes", split, 24)["right"]["top 1"]["share"] >= 0.95
+    swapped = lambda pictures: pictures.flip(2, 3)  # turned by half a circle: what stood left stands right
+    assert sat("scenes", split, 24, swapped)["right"]["top 1"]["share"] < 0.1
+
+
+def test_a_caption_of_no_scene_is_refused():
+    with pytest.raises(ValueError, match="caption must be one of a scene of two emoji, got 'a cat'"):
+        exam.both_recognised(torch.zeros(1, 3, 64, 64), ["a cat"])
+
+
 def test_real_shapes_are_right_and_as_far_from_real_ones_as_nothing():
     marks = sat("shapes", "held-out", 40)
     assert marks["right"]["all"] == {"share": 1, "low": 1, "high": 1}

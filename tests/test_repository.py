@@ -28,7 +28,7 @@ PACKAGE = ROOT / "minimagen"
 ORDER = (
     *("files", "pixels", "conditioning", "shapes", "emoji", "data", "noise", "ddpm", "denoiser", "variational", "ideal"),
     *("layers", "unet", "training", "samplers", "guidance", "thresholding", "text", "superres", "families"),
-    *("checkpoint", "cascade", "evaluate", "exam", "recipes", "checks", "lesson", "cli"),
+    *("checkpoint", "cascade", "evaluate", "likeness", "exam", "recipes", "checks", "lesson", "cli"),
 )
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -15,7 +15,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +28,7 @@ from minimagen import pixels
 from minimagen.cascade import Cascade, Stage, seeded
 from minimagen.conditioning import Text
 from minimagen.evaluate import agreement, alignment, bootstrap, edge_width
-from minimagen.files import shipped
+from minimagen.files import processor, shipped
 from minimagen.shapes import Shapes
 
 LEVELS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -93,16 +92,6 @@ def points(cascade: Cascade, given: str, pages: int) -> Iterator[dict]:
     for level in LEVELS:
         drawn = enlarged(replace(stage, aug_level=level), text, below)
         yield {"given": given, "level": level, **measure(drawn, below, captions, page)}
-
-
-def processor() -> str:
-    """The name of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def settings(cascade: Cascade, pages: int) -> dict:

@@ -18,7 +18,6 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import random
 import sys
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from torch import Tensor
 from minimagen import pixels
 from minimagen.cascade import Cascade
 from minimagen.evaluate import alignment, bootstrap, frechet, pooled_features
-from minimagen.files import shipped
+from minimagen.files import processor, shipped
 from minimagen.shapes import Shapes, parse, place, render
 from minimagen.thresholding import THRESHOLDS, Threshold
 
@@ -159,16 +158,6 @@ def real(captions: Sequence[str], size: int, seed: int) -> dict:
 
 
 # --- the file ---
-
-
-def processor() -> str:
-    """The name of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def settings(base: Cascade, folder: Path, captions: int, seed: int) -> dict:
