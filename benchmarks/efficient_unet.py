@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from minimagen.files import processor
 from minimagen.layers import Attention
 from minimagen.unet import EfficientUNet, UNetConfig
 
@@ -156,10 +157,8 @@ def measure() -> tuple[dict, dict]:
 
 def machine() -> dict:
     """Where it was measured."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
     cores = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
-    return {"processor": model, "threads": cores, "torch": torch.__version__, "system": platform.machine()}
+    return {"processor": processor(), "threads": cores, "torch": torch.__version__, "system": platform.machine()}
 
 
 def main() -> None:

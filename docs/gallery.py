@@ -1,12 +1,13 @@
 """Draw the gallery: `python docs/gallery.py`, two minutes on one core -> docs/GALLERY.md and docs/images/gallery-*.png.
 
-The sentences were written down before the weights were trained that draw them. Each is drawn once, with the seed of `minimagen
-draw`; nothing is picked, and the failures stay in.
+The sentences were written down before any of them was drawn. Each is drawn once, with the seed of `minimagen draw`; nothing is
+picked, and the failures stay in.
 """
 
 from pathlib import Path
 
 from PIL import Image
+from torch.nn import functional as F
 
 from minimagen import pixels
 from minimagen.cascade import Cascade
@@ -50,7 +51,8 @@ HERE = Path(__file__).parent
 def sheet(cascade: Cascade, sentences: tuple[str, ...]) -> Image.Image:
     """One group's drawings, as the second stage of the cascade leaves them, on one page."""
     drawn = cascade.draw(list(sentences), 0, size=SIZE)[-1]
-    whole = pixels.to_uint8(pixels.grid(pixels.resize(drawn, SIDE).clamp(-1, 1), COLUMNS, gap=6))
+    framed = F.pad(pixels.resize(drawn, SIDE).clamp(-1, 1), (1, 1, 1, 1), value=0.5)
+    whole = pixels.to_uint8(pixels.grid(framed, COLUMNS, gap=6))
     return Image.fromarray(whole.permute(1, 2, 0).numpy()).quantize(128, dither=Image.Dither.NONE)
 
 
@@ -58,10 +60,13 @@ def main() -> None:
     cascade = Cascade.load(device="cpu")
     text = [
         "# Gallery\n",
-        f"{sum(map(len, SENTENCES.values()))} sentences that were written down before the weights that draw them were trained.",
-        "Each is drawn once; nothing is picked, and the failures stay in. Sentence *n* of a group, from 1 on, has the seed",
-        "*n* − 1. Shown is the second stage, 256 pixels, a little reduced; `python docs/gallery.py` draws it again.",
-        "How often drawings are right is measured on hundreds of captions, see [docs/evaluation](evaluation).\n",
+        f"{sum(map(len, SENTENCES.values()))} sentences, written down before any was drawn. Each is drawn once, nothing",
+        "is picked, and the failures stay in. The shipped weights have learned rendered shapes and nothing else: the last",
+        "three groups show what they make of emoji and of free sentences, which they have never met.",
+        "",
+        "Sentence *n* of a group has the seed *n* − 1. Shown is the second stage, 256 pixels, a little reduced;",
+        "`python docs/gallery.py` draws it again. How often drawings are right is measured on hundreds of captions, see",
+        "[docs/evaluation](evaluation).\n",
     ]
     for number, (title, sentences) in enumerate(SENTENCES.items(), 1):
         name = f"gallery-{number}.png"
