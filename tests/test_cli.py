@@ -490,7 +490,7 @@ def test_the_flags_name_what_the_library_has():
         "profile": [recipes.PROFILES],
         "split": [("train", "held-out", "unseen")],
         "kind": [tuple(KINDS)],
-        "data": [("shapes", "emoji")],
+        "data": [("shapes", "emoji", "scenes")],
     }
 
 
