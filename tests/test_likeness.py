@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from minimagen import likeness as module
 from minimagen.emoji import STYLES, Emoji, rasters
@@ -50,17 +51,29 @@ def test_halves_cut_between_the_two_drawings(relation, boxes):
     assert all(torch.equal(half, page(box)) for half, box in zip(both, boxes, strict=True))
 
 
+def spoilt(pictures):
+    """Turned by 11 degrees, blurred to 14 pixels, moved, shrunk, tinted, noised: by other means than those of the training."""
+    turn = torch.tensor([[0.98, -0.2, 0.0], [0.2, 0.98, 0.0]]).expand(len(pictures), 2, 3)
+    grid = F.affine_grid(turn, pictures.shape, align_corners=False)
+    turned = 1 - F.grid_sample(1 - pictures, grid, align_corners=False)
+    there = torch.ones_like(pictures)
+    tint = torch.tensor([0.7, 1.0, 1.2])[:, None, None]
+    there[:, :, 6:62, 2:58] = 1 - (1 - resize(resize(turned, 14), 56)) * tint
+    return there + 0.1 * torch.randn(there.shape, generator=torch.Generator().manual_seed(0))
+
+
 @pytest.mark.parametrize("style", STYLES)
-def test_a_spoilt_drawing_is_nearest_to_itself(style):
-    """Blurred, moved, shrunk and tinted by other means than those of the training."""
+def test_a_spoilt_drawing_is_nearest_to_itself(style, monkeypatch):
+    """Measured: 94 and 98 % of 200 found; by mean colours 68 and 54 %, by a network without training 12 and 14 %."""
     pictures = real(style, 200)
-    soft = resize(resize(pictures, 24), 56)
-    spoilt = torch.ones_like(pictures)
-    spoilt[:, :, 6:62, 2:58] = 1 - (1 - soft) * torch.tensor([0.85, 1.0, 1.1])[:, None, None]
-    rows = torch.arange(len(pictures))
-    seen = retrieval(likeness(spoilt), likeness(pictures), rows).share()
-    assert seen >= 0.9
-    assert retrieval(pooled_features(spoilt), pooled_features(pictures), rows).share() < seen
+    poor, rows = spoilt(pictures), torch.arange(len(pictures))
+    seen = retrieval(likeness(poor), likeness(pictures), rows).share()
+    assert seen >= 0.88
+    assert retrieval(pooled_features(poor), pooled_features(pictures), rows).share() < seen - 0.1
+    torch.manual_seed(0)
+    untrained = Likeness().eval().requires_grad_(False)
+    monkeypatch.setattr(module, "network", lambda: untrained)
+    assert retrieval(likeness(poor), likeness(pictures), rows).share() < 0.5
 
 
 def test_the_features_are_unit_vectors_that_no_batch_changes():
