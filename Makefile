@@ -46,13 +46,11 @@ lab: $(VENV)/.installed-notebooks ## open the lessons in JupyterLab
 lint: $(TESTS) ## check the style of the code and of the notebooks
 	$(BIN)/ruff check .
 
-# The recipe of the shipped weights, from nothing; started again, it goes on where it was stopped. (The shipped ones have as many
-# steps, but in several legs of `train --from`, each with a warm-up and a cooling of its own: the base 6,000 at 32 pixels, 6,000 at
-# 64, 10,000 at 32 and 6,500 at 64, the first two without stray words and with fewer pairs, all without the recipe's shift to more
-# noise, which was found later. Their logs lie beside the weights.)
+# The recipe of the shipped weights, from nothing; started again, it goes on where it was stopped. (The shipped ones have seen as many
+# pages, but in legs of `train --from`, each with a warm-up and a cooling of its own: docs/WEIGHTS.md has them all.)
 weights: $(CORE) ## train the text encoder and the three networks of data/weights again, into runs/
 	test -f runs/text/training_log.json || $(BIN)/python data/pretrain_text.py --minutes 11 --out runs/text
-	$(BIN)/minimagen train base --size 32 --steps 16000 --text-encoder runs/text --out runs/base32 --resume
+	$(BIN)/minimagen train base --size 32 --steps 20000 --text-encoder runs/text --out runs/base32 --resume
 	$(BIN)/minimagen train base --text-encoder runs/text --from runs/base32 --out runs/base --resume
 	$(BIN)/minimagen train sr256 --text-encoder runs/text --out runs/sr256 --resume
 	$(BIN)/minimagen train sr1024 --text-encoder runs/text --from runs/sr256 --out runs/sr1024 --resume

@@ -51,13 +51,13 @@ class Recipe:
         return (SCHEDULES[self.settings.schedule](t) + self.shift).clamp(-MAX_LOGSNR, MAX_LOGSNR)
 
 
-BASE = Settings(64, "unet", SHIPPED["base"], target="x0", sampler="ancestral", steps=48, weight=3.0)
+BASE = Settings(64, "unet", SHIPPED["base"], target="x0", sampler="ancestral", steps=48, weight=2.0)
 SR256 = Settings(256, "efficient", SHIPPED["sr256"], target="x0", sampler="ancestral", steps=32, aug_level=0.1)
 SR1024 = Settings(1024, "efficient", SHIPPED["sr1024"], target="x0", schedule="linear", steps=10, aug_level=0.1)
 # Differs from the paper, which guides its super-resolution networks with w = 8: theirs have details to invent.
 
 RECIPES = {
-    ("base", "cpu"): Recipe(BASE, batch=32, rate=1e-3, steps=12_500, warm=200, shift=-2.0),  # after 16,000 at 32
+    ("base", "cpu"): Recipe(BASE, batch=64, rate=1e-3, steps=12_000, warm=200, shift=-2.0),  # after 20,000 at 32
     ("sr256", "cpu"): Recipe(SR256, batch=16, rate=1e-3, steps=10_600, warm=100, crop=128, most_aug=0.3),
     ("sr1024", "cpu"): Recipe(SR1024, batch=16, rate=1e-3, steps=3_600, warm=100, crop=128, most_aug=0.3),  # from sr256's
     ("base", "gpu"): Recipe(BASE, batch=512, rate=1e-3, steps=40_000, warm=1_000, save=2_000, decay=0.9995),
@@ -68,7 +68,7 @@ WEIGHTS = {"x0": velocity_weight, "v": None, "eps": None}  # of the loss, by tar
 STAGES = tuple(dict.fromkeys(stage for stage, _ in RECIPES))
 PROFILES = tuple(dict.fromkeys(profile for _, profile in RECIPES))
 DATA = ("shapes", "emoji", "scenes", "all")
-SHARES = {"single": 0.4, "pair": 0.4, "count": 0.05, "triple": 0.15}  # of the shapes that a network is trained on
+SHARES = {"single": 0.25, "pair": 0.4, "count": 0.05, "triple": 0.3}  # of the shapes that a network is trained on
 
 
 def dataset(name: str, size: int, split: str = "train") -> Captioned:
@@ -121,7 +121,9 @@ class _Run:
         device = accelerator.device if accelerator else torch.device("cpu")
         config = replace(recipe.settings.config, text_width=encoder.width if recipe.settings.config.text_width else None)
         self.settings = replace(recipe.settings, config=config)
-        self.denoiser = self.settings.build().to(device, memory_format=torch.channels_last)
+        # On a CPU plain order is faster: 198 pictures of 32 x 32 a second against 180, on one core in batches of 64.
+        order = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.denoiser = self.settings.build().to(device, memory_format=order)
         self.ema = averaged(self.denoiser, recipe.decay)
         self.optimizer = torch.optim.AdamW(
             self.denoiser.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
@@ -205,8 +207,8 @@ class _Run:
     def _keep(self, number: int, seconds: float) -> None:
         """State, log line, sample pictures, and the stage itself with the averaged weights."""
         line = self.log.line()
-        processes = self.accelerator.num_processes if self.accelerator else 1
-        speed = round(line["pictures"] * processes / seconds, 1)
+        line["pictures"] *= self.accelerator.num_processes if self.accelerator else 1  # each process sees its share
+        speed = round(line["pictures"] / seconds, 1)
         line = {"step": number, **line, "pictures_per_second": speed, "rate": self.optimizer.param_groups[0]["lr"]}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
