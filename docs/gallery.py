@@ -1,9 +1,12 @@
 """Draw the gallery: `python docs/gallery.py`, two minutes on one core -> docs/GALLERY.md and docs/images/gallery-*.png.
 
+`python docs/gallery.py demo` draws the picture at the head of the README alone: what `make demo` draws, side by side.
+
 The sentences were written down before any of them was drawn. Each is drawn once, with the seed of `minimagen draw`; nothing is
 picked, and the failures stay in.
 """
 
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -44,6 +47,7 @@ SENTENCES = {
         *("a star inside a circle", "no circle", "a photograph of the sea at night"),
     ),
 }
+DEMO = ("a large red circle", "a small blue star")
 COLUMNS, SIDE, SIZE = 4, 192, 256
 HERE = Path(__file__).parent
 
@@ -56,13 +60,30 @@ def sheet(cascade: Cascade, sentences: tuple[str, ...]) -> Image.Image:
     return Image.fromarray(whole.permute(1, 2, 0).numpy()).quantize(128, dither=Image.Dither.NONE)
 
 
+def demo(cascade: Cascade, sentences: tuple[str, ...]) -> Image.Image:
+    """Every stage's drawing of each sentence at half its size, from the smallest on, in frames."""
+    drawn = cascade.draw(list(sentences), 0)
+    sides = [x.shape[-1] // 2 for x in drawn]
+    page = Image.new("RGB", (len(sentences) * (sum(sides) + 6 * len(sides)), max(sides)), "white")
+    left = 0
+    for number in range(len(sentences)):
+        for x, side in zip(drawn, sides, strict=True):
+            framed = F.pad(pixels.resize(x[number : number + 1], side - 2).clamp(-1, 1), (1, 1, 1, 1), value=0.5)
+            page.paste(Image.fromarray(pixels.to_uint8(framed[0]).permute(1, 2, 0).numpy()), (left, 0))
+            left += side + 6
+    return page.quantize(256, dither=Image.Dither.NONE)
+
+
 def main() -> None:
     cascade = Cascade.load(device="cpu")
+    if sys.argv[1:] == ["demo"]:
+        demo(cascade, DEMO).save(HERE / "images" / "demo.png", optimize=True)
+        return
     text = [
         "# Gallery\n",
         f"{sum(map(len, SENTENCES.values()))} sentences, written down before any was drawn. Each is drawn once, nothing",
-        "is picked, and the failures stay in. The shipped weights have learned rendered shapes and nothing else: the last",
-        "three groups show what they make of emoji and of free sentences, which they have never met.",
+        "is picked, and the failures stay in. The shipped weights know rendered shapes and nothing else: the last three",
+        "groups show what they make of emoji, which one leg of their training held to no avail, and of free sentences.",
         "",
         "Sentence *n* of a group has the seed *n* − 1. Shown is the second stage, 256 pixels, a little reduced;",
         "`python docs/gallery.py` draws it again. How often drawings are right is measured on hundreds of captions, see",

@@ -1,0 +1,97 @@
+"""Draw the figures of docs/WEIGHTS.md: `python docs/figures.py` -> docs/images/weights-*.png.
+
+All is read from data/weights/base and docs/evaluation; nothing is trained or measured. Needs the extra `notebooks`.
+"""
+
+import json
+import sys
+from itertools import accumulate
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from minimagen import lesson
+from minimagen.files import shipped
+from minimagen.training import LossLog
+
+HERE = Path(__file__).parent
+EVALUATION, IMAGES = HERE / "evaluation", HERE / "images"
+KINDS = {"single": "one shape", "pair": "two", "triple": "three"}
+
+
+def found(name: str) -> dict:
+    return json.loads((EVALUATION / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def legs() -> list[tuple[int, list[dict]]]:
+    """(pixels, log) of each leg of the base's training, in order; its file is called log-NUMBER-PIXELS.jsonl."""
+    files = sorted((shipped("weights") / "base").glob("log-*.jsonl"), key=lambda path: int(path.stem.split("-")[1]))
+    return [(int(path.stem.split("-")[2]), [json.loads(line) for line in path.read_text().splitlines()]) for path in files]
+
+
+def loss() -> Figure:
+    """Error by noise level over all legs."""
+    figure, axes = plt.subplots(figsize=(7.0, 3.6))
+    bins, edges, before = (2, 3, 4), LossLog.EDGES, 0
+    for number, (size, log) in enumerate(legs(), 1):
+        seen = [(before + count) / 1e6 for count in accumulate(line["pictures"] for line in log)]
+        for b, colour in zip(bins, lesson.COLOURS, strict=False):
+            name = f"log-SNR {edges[b]} to {edges[b + 1]}" if number == 1 else None
+            axes.plot(seen, [line["by_level"][b] for line in log], color=colour, linestyle="-", label=name)
+        axes.axvline(before / 1e6, color="0.8", linewidth=0.8)
+        axes.text((before / 1e6 + seen[-1]) / 2, 0.16, f"{number}\n{size} px", ha="center", va="top", fontsize=8)
+        before = 1e6 * seen[-1]
+    axes.set(yscale="log", ylim=(None, 0.17), xlabel="pictures seen, millions", ylabel="mean squared error of $x_0$")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def progress() -> Figure:
+    """Share of held-out captions drawn right over training."""
+    figure, axes = plt.subplots(figsize=(7.0, 3.6))
+    points = found("progress")["points"]
+    for (kind, name), colour in zip(KINDS.items(), lesson.COLOURS, strict=False):
+        for size, fill in ((32, "white"), (64, colour)):
+            here = [p for p in points if p["size"] == size]
+            x, shares = [p["pictures"] / 1e6 for p in here], [p["right"][kind] for p in here]
+            y = [share["value"] for share in shares]
+            error = [[share["value"] - share["low"] for share in shares], [share["high"] - share["value"] for share in shares]]
+            style = {"color": colour, "markerfacecolor": fill, "marker": "o", "linestyle": "none", "capsize": 2}
+            axes.errorbar(x, y, error, label=f"{name}, {size} pixels", **style)
+        x = [p["pictures"] / 1e6 for p in points]
+        axes.plot(x, [p["right"][kind]["value"] for p in points], color=colour, linestyle=":", linewidth=0.8)
+    axes.set(ylim=(0, 1), xlabel="pictures seen, millions", ylabel="everything right")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def strips() -> Figure:
+    """The same captions from the same noise, stage after stage."""
+    points = found("progress")["points"]
+    figure, rows = plt.subplots(len(points), figsize=(8.0, 0.68 * len(points)))
+    for axes, point in zip(rows, points, strict=True):
+        axes.imshow(Image.open(EVALUATION / "progress" / f"{point['stage']}.png"), aspect="equal")
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        label = f"{point['pictures'] / 1e6:.2f} M\n{point['size']} px"
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
+    return figure
+
+
+FIGURES = {"loss": loss, "progress": progress, "strips": strips}
+
+
+def main() -> None:
+    lesson.setup(0)
+    for name in sys.argv[1:] or FIGURES:
+        figure = FIGURES[name]()
+        figure.savefig(IMAGES / f"weights-{name}.png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        plt.close(figure)
+        print(IMAGES / f"weights-{name}.png")
+
+
+if __name__ == "__main__":
+    main()
