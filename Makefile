@@ -46,8 +46,8 @@ lab: $(VENV)/.installed-notebooks ## open the lessons in JupyterLab
 lint: $(TESTS) ## check the style of the code and of the notebooks
 	$(BIN)/ruff check .
 
-# The recipe of the shipped weights, from nothing; started again, it goes on where it was stopped. (The shipped ones have seen as many
-# pages, but in legs of `train --from`, each with a warm-up and a cooling of its own: docs/WEIGHTS.md has them all.)
+# The recipe of the shipped weights, from nothing; started again, it goes on where it was stopped. (The shipped ones have seen about
+# as many pages, but in legs of `train --from`, each with a warm-up and a cooling of its own: docs/WEIGHTS.md has them all.)
 weights: $(CORE) ## train the text encoder and the three networks of data/weights again, into runs/
 	test -f runs/text/training_log.json || $(BIN)/python data/pretrain_text.py --minutes 11 --out runs/text
 	$(BIN)/minimagen train base --size 32 --steps 20000 --text-encoder runs/text --out runs/base32 --resume
