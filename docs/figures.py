@@ -81,7 +81,28 @@ def strips() -> Figure:
     return figure
 
 
-FIGURES = {"loss": loss, "progress": progress, "strips": strips}
+def samplers() -> Figure:
+    """What a number of network evaluations buys, by sampler."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3.2))
+    points = found("samplers")["points"]
+    for sampler, colour in zip(dict.fromkeys(p["sampler"] for p in points), lesson.COLOURS, strict=False):
+        here = [p for p in points if p["sampler"] == sampler]
+        x = [p["evaluations"] for p in here]
+        for axes, shares in ((left, [p["right"]["all"] for p in here]), (right, [p["frechet"] for p in here])):
+            axes.plot(x, [share["value"] for share in shares], color=colour, linestyle="-", marker="o", label=sampler)
+            axes.fill_between(x, [s["low"] for s in shares], [s["high"] for s in shares], color=colour, alpha=0.12, linewidth=0)
+    real = found("samplers")["real"]["frechet"]["value"]
+    right.axhline(real, color="0.4", linestyle="--", linewidth=1, label="real against real")
+    left.set(xscale="log", ylim=(0, 1), xlabel="network evaluations", ylabel="everything right")
+    right.set(xscale="log", ylim=(0, None), xlabel="network evaluations", ylabel="Fréchet distance")
+    right.legend(fontsize=8)
+    for axes in (left, right):
+        axes.set_xticks([6, 12, 24, 48, 96], ["6", "12", "24", "48", "96"], minor=False)
+        axes.minorticks_off()
+    return figure
+
+
+FIGURES = {"loss": loss, "progress": progress, "strips": strips, "samplers": samplers}
 
 
 def main() -> None:
