@@ -1,4 +1,4 @@
-"""Measure how many steps the base needs, and by which sampler: `python docs/evaluation/samplers.py`, a quarter of an hour on one core.
+"""Measure how many steps the base needs, and by which sampler: `python docs/evaluation/samplers.py`, 15 minutes on one core.
 
 Held-out captions of single shapes, the same captions and noise at every point; weight and threshold as the stage says.
 Heun's method asks the network twice a step, the others once: `evaluations` counts. What the file holds for these weights is not
