@@ -298,8 +298,9 @@ class Shapes:
     """Captioned pages: `len(shapes)`, `shapes[i] -> (uint8 (3, size, size), caption)`, each item fully determined by i.
 
     split: "train"; "held-out" (a wording that no training caption has); "unseen" (a colour and shape never seen together).
-    kinds: weights of "single", "pair", "count", "triple". stray: words that are strewn into half of the captions, so that a
-    network learns to pass over what it does not know. Raises `ValueError` on any other split or kind.
+    kinds: weights of "single", "pair", "count", "triple". stray: words for `strew`, which says half of the captions otherwise,
+    so that a network learns to pass over what it does not know, and to look for an object's words on both sides of it.
+    Raises `ValueError` on any other split or kind.
     """
 
     def __init__(
@@ -353,11 +354,28 @@ def caption(i: int, split: str = "train") -> str:
 
 
 def strew(caption: str, words: Sequence[str], rng: random.Random, share: float = 0.5, often: float = 0.15) -> str:
-    """With probability `share`, each gap of the caption, its ends too, takes one of `words` with probability `often`."""
+    """With probability `share`, say the caption otherwise: it is `reordered`, each gap, the ends too, takes one of `words` with
+    probability `often`, and each word that is not `telling` gives way to one of them twice as often."""
     if rng.random() >= share:
         return caption
-    gaps = lambda: [rng.choice(words)] if rng.random() < often else []
-    return " ".join([part for word in caption.split() for part in (*gaps(), word)] + gaps())
+    gap = lambda: [rng.choice(words)] if rng.random() < often else []
+    parts = []
+    for word in reordered(caption, rng).split():
+        parts += gap()
+        lost = not telling(word.strip(",:")) and rng.random() < 2 * often
+        parts.append(rng.choice(words) if lost else word)
+    return " ".join(parts + gap())
+
+
+def reordered(caption: str, rng: random.Random) -> str:
+    """The caption with each object's size, colour and shape in any order: "a circle in red" or "a red in circle"."""
+    parts = [part.split(" ") for part in re.split(f"({_BREAK})", caption)]
+    for part in parts:
+        spots = [k for k, word in enumerate(part) if telling(word) and word not in (*_COUNT_OF, *_PLACES)]
+        said = [part[k] for k in rng.sample(spots, len(spots))]
+        for k, word in zip(spots, said, strict=True):
+            part[k] = word
+    return "".join(" ".join(part) for part in parts)
 
 
 def draw_facts(kind: str, unseen: bool, rng: random.Random) -> Facts:

@@ -36,7 +36,7 @@ from minimagen.shapes import Shapes, parse, place, render
 from minimagen.thresholding import THRESHOLDS, Threshold
 
 SWEPT = [f"{threshold}:{w}" for threshold in ("static", "dynamic") for w in ("1", "1.5", "2", "3", "5", "8", "12", "15")]
-SWEPT += [f"none:{w}" for w in (3, 8, 15)]
+SWEPT += [f"none:{w}" for w in (2, 3, 8, 15)]
 PERCENTILES = [f"dynamic:{w}:{p}" for w in (8, 15) for p in ("0.9", "0.95", "0.98", "0.999", "1")]
 POINTS = SWEPT + PERCENTILES
 USUAL = 0.995  # the percentile where a point names none
