@@ -64,8 +64,9 @@ def main() -> None:
         report = alignment(torch.cat([base.draw(prompts[i : i + BATCH], i)[0] for i in range(0, CAPTIONS, BATCH)]), prompts)
         right[kind] = {}
         for name in report.right:
-            low, high = report.interval(name)
-            right[kind][name] = {"value": report.share(name), "low": low, "high": high}
+            if len(report.counted(name)):  # one shape has no relation
+                low, high = report.interval(name)
+                right[kind][name] = {"value": report.share(name), "low": low, "high": high}
         print(kind, {name: round(share["value"], 3) for name, share in right[kind].items()}, flush=True)
     content = json.dumps({**told, "right": right}, indent=1) + "\n"
     write(OUT, lambda path: path.write_text(content, encoding="utf-8"))
