@@ -9,11 +9,14 @@ from itertools import accumulate
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from minimagen import lesson
+from minimagen.evaluate import bootstrap
 from minimagen.files import shipped
+from minimagen.recipes import RECIPES
 from minimagen.training import LossLog
 
 HERE = Path(__file__).parent
@@ -102,7 +105,33 @@ def samplers() -> Figure:
     return figure
 
 
-FIGURES = {"loss": loss, "progress": progress, "strips": strips, "samplers": samplers}
+def ablation() -> Figure:
+    """What each choice of the recipe is worth: each variant against the usual recipe of the same seed."""
+    points, level = found("ablation")["points"], found("ablation")["levels"].index(found("ablation")["asked"])
+    usual = {p["seed"]: p for p in points if p["variant"] == "usual" and p["decay"] == RECIPES["base", "cpu"].decay}
+    rows: dict[str, list[dict]] = {}
+    for p in points:
+        if p is not usual[p["seed"]]:
+            rows.setdefault(p["variant"] if p["variant"] != "usual" else f"weights' average {p['decay']:g}", []).append(p)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.5, 0.3 * len(rows) + 0.9), sharey=True)
+    marks = lambda p: torch.tensor([int(mark) for mark in p["marks"]])
+    for y, here in enumerate(rows.values()):
+        gains = torch.cat([marks(p) - marks(usual[p["seed"]]) for p in here])
+        low, high = bootstrap(gains)
+        left.plot([100 * low, 100 * high], [y, y], color=lesson.COLOURS[0], linestyle="-")
+        left.plot([100 * gains.double().mean()], [y], color=lesson.COLOURS[0], marker="o")
+        more = [100 * (p["errors"][level] / usual[p["seed"]]["errors"][level] - 1) for p in here]
+        right.plot(more, [y] * len(more), color=lesson.COLOURS[1], marker="s", linestyle="none")
+    for axes in (left, right):
+        axes.axvline(0, color="0.4", linestyle="--", linewidth=1)
+    left.set_yticks(range(len(rows)), [f"{name} ({len(here)})" for name, here in rows.items()], fontsize=8)
+    left.invert_yaxis()
+    left.set(xlabel="drawn right, points more")
+    right.set(xlabel="error of $x_0$, % more")
+    return figure
+
+
+FIGURES = {"loss": loss, "progress": progress, "strips": strips, "samplers": samplers, "ablation": ablation}
 
 
 def main() -> None:
