@@ -6,9 +6,10 @@ Imagen's thesis in miniature: the encoder learns from text alone and is frozen b
   decoder writes them back. Half of the lines: WordNet's definitions and examples, captions of shapes, of emoji with their tags.
 - Say it plainly: a caption in any wording goes in, the decoder writes the same facts in one fixed wording ("the big star in red
   below a ring" -> "ring above large red star"). Half of the lines. What T5-XXL learns from the whole web a small encoder has to
-  be asked for: to write it down, its states must know whose colour is whose and who stands where.
+  be asked for: to write it down, its states must know whose colour is whose and who stands where. Of other things than shapes
+  it reads more ways to say a place, a size, a colour than any caption of a drawing has ("a tiny teapot beneath a fox").
 
-Training wordings and training pairs only. The decoder is thrown away. Lesson 10.
+Of shapes, training wordings and training pairs only. The decoder is thrown away. Lesson 10.
 
 `--probe` asks of the encoder in `--out`, instead of training: can a linear read-out tell which colour belongs to which shape?
 The learning rate follows the clock (`--minutes`), so two runs with one seed see the same text but end a few steps apart.
@@ -43,14 +44,32 @@ VOCABULARY, SENTINELS, LONGEST = 8000, 32, 48
 BATCH, PEAK = 64, 2e-3
 KINDS = {"single": 0.25, "pair": 0.5, "count": 0.1, "triple": 0.15}  # pages with several objects are worth reading
 NAMES = {*SHAPES, *(f"{s}s" for s in SHAPES), *COLOURS, *(w for some in SIZE_WORDS.values() for w in some)}
-PHRASES = (  # what a caption says, how it is said plainly, whether its second thing then comes first
-    ("to the left of", "left of", False),
-    ("left of", "left of", False),
-    ("to the right of", "left of", True),
-    ("above", "above", False),
-    ("below", "above", True),
-    ("and", "and", False),
-    ("next to", "and", False),
+PLACES = {  # how everyday English says where two things stand: {0} is the left or the upper one
+    "left of": (
+        *("{0} to the left of {1}", "{0} left of {1}", "{0} on the left side of {1}", "{0} at the left of {1}"),
+        *("{1} to the right of {0}", "{1} right of {0}", "{1} on the right side of {0}", "{1} at the right of {0}"),
+        *("{0} on the left and {1} on the right", "{1} on the right and {0} on the left", "on the left {0}, on the right {1}"),
+        *("to the right of {0} is {1}", "to the left of {1} is {0}", "{0}, and to its right {1}", "{1}, and to its left {0}"),
+    ),
+    "above": (
+        *("{0} above {1}", "{0} over {1}", "{0} on top of {1}", "{0} atop {1}", "{0} higher than {1}", "{0} upon {1}"),
+        *("{1} below {0}", "{1} under {0}", "{1} beneath {0}", "{1} underneath {0}", "{1} lower than {0}"),
+        *("{0} at the top and {1} at the bottom", "{1} at the bottom and {0} at the top", "at the top {0}, at the bottom {1}"),
+        *("above {1} is {0}", "over {1} is {0}", "below {0} is {1}", "under {0} is {1}", "beneath {0} is {1}"),
+        *("{0}, and below it {1}", "{0}, and beneath it {1}", "{1}, and above it {0}", "{1}, and over it {0}"),
+    ),
+    "and": (
+        *("{0} and {1}", "{0} next to {1}", "{0} together with {1}", "{0} with {1}", "{0} beside {1}", "{0} along with {1}"),
+        *("{0} as well as {1}", "{0} near {1}", "{0} and also {1}", "both {0} and {1}", "{0} plus {1}"),
+    ),
+}
+QUALITIES = (  # how it says what size or what colour a thing has
+    *("{size} {colour} {name}", "{size} {colour} {name}", "{colour} {name}", "{size} {name}", "{colour} {size} {name}"),
+    *("{name} in {colour}", "{size} {name} in {colour}", "{name} that is {size} and {colour}", "{name} coloured {colour}"),
+    *("{size} {name} that is {colour}", "{colour} {name} that is {size}", "{colour} {name} which looks {size}"),
+    *("{name} of {size} size", "{colour} {name} of {size} size", "{name} of {size} size in {colour}"),
+    *("{name}, {size} and {colour}", "{size} {name} of {colour} colour", "{size} {name} painted {colour}"),
+    *("{size} {name} whose colour is {colour}", "{name} whose colour is {colour}"),
 )
 Line = Callable[[random.Random], str | tuple[str, str]]  # one way to draw a line of text, or what is read and what to write
 
@@ -106,9 +125,29 @@ def emoji_pair(records: list[dict], rng: random.Random) -> tuple[str, str]:
         return emoji_pair(records, rng)
     if rng.random() < 1 / 2:
         return said[0], first["caption"]
-    phrase, relation, swapped = rng.choice(PHRASES)
-    captions = [second["caption"], first["caption"]] if swapped else [first["caption"], second["caption"]]
-    return f"{said[0]} {phrase} {said[1]}", f" {relation} ".join(captions)
+    relation = rng.choice(list(PLACES))
+    return rng.choice(PLACES[relation]).format(*said), f"{first['caption']} {relation} {second['caption']}"
+
+
+def thing_pair(things: list[str], rng: random.Random) -> tuple[str, str]:
+    """One to three things, none of them a shape, in made-up sizes and colours: in everyday English, and said plainly."""
+    chosen = rng.sample(things, rng.choices((1, 2, 3), (2, 5, 1))[0])
+    said, written = zip(*(thing_said(name, rng) for name in chosen), strict=True)
+    if len(said) == 1:
+        return said[0], written[0]
+    if len(said) == 3:
+        return f"{said[0]}, {said[1]} and {said[2]}", " and ".join(written)
+    relation = rng.choice(list(PLACES))
+    return rng.choice(PLACES[relation]).format(*said), f" {relation} ".join(written)
+
+
+def thing_said(name: str, rng: random.Random) -> tuple[str, str]:
+    """A thing with a size, a colour or both, and the same in the plain order: size by its first word, colour, name."""
+    size, colour = rng.choice(list(SIZE_WORDS)), rng.choice(list(COLOURS))
+    wording = rng.choice(QUALITIES)
+    said = rng.choice(("a", "the", "one")) + " " + wording.format(size=rng.choice(SIZE_WORDS[size]), colour=colour, name=name)
+    parts = [size if "{size}" in wording else "", colour if "{colour}" in wording else "", name]
+    return re.sub(r"^a (?=[aeio])", "an ", said), " ".join(part for part in parts if part)
 
 
 def emoji_line(records: list[dict], rng: random.Random) -> str:
@@ -137,16 +176,18 @@ def sources(validation: bool) -> dict[str, Line]:
     drawings = [json.loads(line) for style in ("fluent-flat", "noto") for line in read_xz(HERE / "emoji" / f"{style}.jsonl.xz")]
     records = {record["code"]: {k: record[k] for k in ("caption", "also", "tags", "subgroup")} for record in drawings}
     records = [record for i, record in enumerate(records.values()) if (i % 50 == 0) == validation]
+    things = [record["caption"] for record in records if not NAMES & set(re.findall("[a-z]+", record["caption"].lower()))]
     return {
         "shapes": shape_line,
         "emoji": lambda rng: emoji_line(records, rng),
         "wordnet": lambda rng: rng.choice(glosses),
         "shapes, said plainly": lambda rng: shape_pair(glosses, rng),
         "emoji, said plainly": lambda rng: emoji_pair(records, rng),
+        "things, said plainly": lambda rng: thing_pair(things, rng),
     }
 
 
-SHARES = {"shapes": 1, "emoji": 1, "wordnet": 2, "shapes, said plainly": 3, "emoji, said plainly": 1}
+SHARES = {"shapes": 1, "emoji": 1, "wordnet": 2, "shapes, said plainly": 3, "emoji, said plainly": 1, "things, said plainly": 2}
 
 
 # ------------------------------------------------------------------------------------------------------ the tokenizer

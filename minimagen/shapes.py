@@ -173,7 +173,10 @@ class Placed:
 
 _SIZE_OF = {word: size for size, words in SIZE_WORDS.items() for word in words}
 _COUNT_OF = {"two": 2, "three": 3}
-_PLACES = ("left", "right", "above", "below", "over", "under", "beneath", "top", "bottom", "middle", "centre", "center", "side")
+_PLACES = (
+    *("left", "right", "above", "below", "over", "under", "beneath", "underneath", "top", "bottom"),
+    *("middle", "centre", "center", "side"),
+)
 _ORDERS = (  # the first that matches; True where the caption names the second object first
     (r"left to right", "left of", False),
     (r"top to bottom", "above", False),
@@ -182,9 +185,9 @@ _ORDERS = (  # the first that matches; True where the caption names the second o
     (r"(?:to the |on the )?left(?: side)? of", "left of", False),
     (r"(?:to the |on the )?right(?: side)? of", "left of", True),
     (r"\b(?:above|over|on top of)\b", "above", False),
-    (r"\b(?:below|under|beneath)\b", "above", True),
+    (r"\b(?:below|under|beneath|underneath)\b", "above", True),
 )
-_BREAK = "|".join(pattern for pattern, *_ in _ORDERS[4:]) + r"|,|\band\b|\bwith\b"
+_BREAK = "|".join(pattern for pattern, *_ in _ORDERS[4:]) + r"|,|\b(?:and|with|beside|near|next to|as well as)\b"
 
 
 def telling(word: str) -> bool:

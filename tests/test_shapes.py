@@ -99,6 +99,9 @@ def test_parse_understands_what_the_wordings_never_say():
     assert parse("star") == Facts((Mention("star"),))
     assert parse("a heart, tiny and a red ring on top of a square").objects[0] == Mention("heart")
     assert parse("a ring on top of a blue square") == Facts((Mention("ring"), Mention("square", "blue")), "above")
+    assert parse("a blue square underneath a ring") == Facts((Mention("ring"), Mention("square", "blue")), "above")
+    for words in ("next to", "beside", "near", "as well as"):
+        assert parse(f"a red ring {words} a star") == Facts((Mention("ring", "red"), Mention("star"))), words
 
 
 @pytest.mark.parametrize("sentence", ["", "a red apple", "circular", "the rest"])

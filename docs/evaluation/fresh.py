@@ -1,8 +1,8 @@
 """Wordings that nobody had drawn before: `python docs/evaluation/fresh.py`, ten minutes on one core.
 
 While the base was trained on, its drawings of held-out wordings were looked at, and what it read wrongly told what its training
-captions lacked. So these are others, written down before the last leg had drawn anything, and drawn once. As with the held-out
-ones, one part of each caption is new: the frame, how an object is named, or how two stand to each other. right: what
+captions and its text encoder's reading lacked. So these are others, written down and committed before either was trained again,
+and drawn once. As with the held-out ones, one part of each caption is new: the frame, how an object is named, or how two stand to each other. right: what
 `minimagen evaluate` counts, 256 captions of each kind at 64 pixels with the stage's own settings; intervals hold 95 %.
 """
 
@@ -22,22 +22,22 @@ from minimagen.files import processor, shipped, write
 
 KINDS, CAPTIONS, BATCH = ("single", "pair", "triple"), 256, 32
 FRAMES = (
-    *("my sister drew {}", "a stamp bearing {}", "now we need {}", "{} cut out of cardboard", "somebody hung up {}"),
-    *("a window through which one sees {}", "{} printed by a machine", "the answer is {}", "a flag made of {}"),
+    *("my grandmother embroidered {}", "a postcard of {}", "imagine {}", "{} scratched into the sand", "let us add {}"),
+    *("the teacher drew {} for the class", "a sticker showing {}", "nothing is here but {}", "{} seen through a keyhole"),
 )
 NOUNS = (
-    *("a {shape} of {colour} colour", "some {size} {colour} {shape}", "a {size} {shape} filled in {colour}"),
-    *("a {colour} {shape} that looks {size}", "my {size} {colour} {shape}", "a {shape} drawn {size} in {colour}"),
+    *("that {size} {colour} {shape}", "another {size} {colour} {shape}", "a {colour} {shape} that seems {size}"),
+    *("a {size} {shape} tinted {colour}", "a {size} {shape} made of {colour} paper", "a {colour} kind of {shape} that is {size}"),
 )
 RELATIONS = {
-    "left of": ("{0} somewhere to the left of {1}", "{1} to the far right of {0}", "{0} stands left of {1}"),
-    "above": ("{0} high above {1}", "{1} directly below {0}", "{0} hovers over {1}", "{1} lies under {0}"),
-    None: ("{0} along with {1}", "{0} and then {1}", "{0} and next to it {1}"),
+    "left of": ("{0} a little to the left of {1}", "{1} placed to the right of {0}", "{0} sits left of {1}"),
+    "above": ("{1} underneath {0}", "{0} on top of {1}", "{1} hangs below {0}", "{0} floats above {1}"),
+    None: ("{0} beside {1}", "{0} as well as {1}", "{0} and not far away {1}"),
 }
 TRIPLES = {
-    "left of": ("{0}, then {1} and then {2} from left to right",),
-    "above": ("{0}, then {1} and then {2} from top to bottom",),
-    None: ("{0}, {1} and last {2}", "{0} and then {1} and also {2}"),
+    "left of": ("{0}, {1} and {2} in this order from left to right",),
+    "above": ("{0}, {1} and {2} in this order from top to bottom",),
+    None: ("{0}, {1} and besides {2}", "{0} as well as {1} and {2}"),
 }
 OUT = Path(__file__).with_name("fresh.json")
 
