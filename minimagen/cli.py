@@ -325,7 +325,8 @@ def _train_parser(commands) -> None:
     sub.add_argument(
         "--data",
         default="shapes",
-        help="shapes, emoji, scenes, all, or a folder of your own: pictures and a metadata.jsonl "
+        help="shapes, things (emoji named in one word), emoji, scenes (of two emoji), some (shapes and things), all, "
+        "or a folder of your own: pictures and a metadata.jsonl "
         'with a line {"file_name": "a.png", "text": "a red kite"} for each (default: shapes)',
     )
     sub.add_argument("--profile", choices=("cpu", "gpu"), default="cpu", help="numbers for 2 CPU cores, or for a GPU with bf16")
@@ -355,7 +356,10 @@ def _evaluate_parser(commands) -> None:
         help="held-out: wordings that training never had; unseen: colours and shapes never seen together (default: held-out)",
     )
     sub.add_argument(
-        "--data", choices=("shapes", "emoji", "scenes"), default="shapes", help="what the captions speak of (default: shapes)"
+        "--data",
+        choices=("shapes", "things", "emoji", "scenes"),
+        default="shapes",
+        help="what the captions speak of; things: emoji named in one word (default: shapes)",
     )
     sub.add_argument("--kind", choices=("single", "pair", "count", "triple"), help="captions of one kind (default: all)")
     sub.add_argument("--size", type=int, default=64, help="the stage to score (default: 64)")

@@ -175,34 +175,44 @@ def placed(caption: str) -> tuple[str, str, tuple[int, int]]:
     raise ValueError(f"caption must be one of a scene of two emoji, got {caption!r}")
 
 
-def check(style: str, size: int, split: str) -> None:
-    """Raise `ValueError` on an unknown style or split, or a size that is no whole number of at least 8 pixels."""
+def check(style: str, size: int, split: str, words: int | None) -> None:
+    """Raise `ValueError` on an unknown style or split, a size that is no whole number from 8 up, or words below 1."""
     if style not in STYLES:
         raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
     if not isinstance(size, int) or size < 8:
         raise ValueError(f"size must be a whole number of pixels, at least 8, got {size!r}")
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if words is not None and (not isinstance(words, int) or words < 1):
+        raise ValueError(f"words must be a whole number, at least 1, or None, got {words!r}")
+
+
+def rows(style: str, split: str, words: int | None = None) -> list[int]:
+    """The rows of a style's drawings that a split may show, of those whose names have at most that many words."""
+    short = lambda record: words is None or len(record["caption"].split()) <= words
+    chosen = lambda record: unseen(record["code"]) == (split == "unseen") and short(record)
+    return [row for row, record in enumerate(records(style)) if chosen(record)]
 
 
 class Emoji:
     """One emoji a picture; the items are the pairs (drawing, wording) of a split.
 
     "unseen" holds the concepts that no training caption names (5 %, see `unseen`), each with one wording; of every other
-    concept the split "held-out" has one wording and "train" the rest. `items[i]` is (row of `pictures`, caption): for
-    retrieval, the row that a caption names. Raises `ValueError` on an unknown style or split, or a size below 8.
+    concept the split "held-out" has one wording and "train" the rest. words: only what is named in at most that many words
+    (1: about 530 things a style, as "cat", "umbrella"). `items[i]` is (row of `pictures`, caption): for retrieval, the row
+    that a caption names. Raises `ValueError` on an unknown style or split, a size below 8, or words below 1.
     """
 
-    def __init__(self, style: str = "fluent-flat", size: int = 64, split: str = "train"):
-        check(style, size, split)
+    def __init__(self, style: str = "fluent-flat", size: int = 64, split: str = "train", words: int | None = None):
+        check(style, size, split, words)
         self.style, self.size, self.split = style, size, split
         self.pictures = rasters(style, size)
         self.items: list[tuple[int, str]] = []
-        for row, record in enumerate(records(style)):
-            if unseen(record["code"]) == (split == "unseen"):
-                captions = wordings(record, style)
-                kept = captions.pop(stable("wording", record["code"]) % len(captions))
-                self.items += [(row, caption) for caption in (captions if split == "train" else [kept])]
+        for row in rows(style, split, words):
+            record = records(style)[row]
+            captions = wordings(record, style)
+            kept = captions.pop(stable("wording", record["code"]) % len(captions))
+            self.items += [(row, caption) for caption in (captions if split == "train" else [kept])]
 
     @property
     def captions(self) -> list[str]:
@@ -226,12 +236,12 @@ class Scenes:
     """
 
     def __init__(self, style: str = "fluent-flat", size: int = 64, split: str = "train", length: int = 100_000):
-        check(style, size, split)
+        check(style, size, split, None)
         if not isinstance(length, int) or length < 1:
             raise ValueError(f"length must be a whole number, at least 1, got {length!r}")
         self.style, self.size, self.split, self.length = style, size, split, length
         self.pictures = rasters(style, size)
-        self.rows = [row for row, record in enumerate(records(style)) if unseen(record["code"]) == (split == "unseen")]
+        self.rows = rows(style, split)
 
     def __len__(self) -> int:
         return self.length
@@ -240,18 +250,18 @@ class Scenes:
         if not 0 <= i < self.length:
             raise IndexError(f"item must be in 0..{self.length - 1}, got {i}")
         rng = random.Random(f"scenes-{i}")
-        rows, relation = rng.sample(self.rows, 2), rng.choice(tuple(RELATIONS))
+        two, relation = rng.sample(self.rows, 2), rng.choice(tuple(RELATIONS))
         picture = torch.full((3, self.size, self.size), 255, dtype=torch.uint8)
-        for row, (left, top, side) in zip(rows, layout(rng, relation), strict=True):
+        for row, (left, top, side) in zip(two, layout(rng, relation), strict=True):
             self._paste(picture, row, *(round(unit * self.size / 64) for unit in (left, top, side)))
-        return picture, self._caption(rng, rows, relation)
+        return picture, self._caption(rng, two, relation)
 
     def _paste(self, picture: Tensor, row: int, left: int, top: int, side: int) -> None:
         whole = pixels.from_uint8(torch.from_numpy(self.pictures[row].copy()))
         picture[:, top : top + side, left : left + side] = pixels.to_uint8(pixels.resize(whole[None], side))[0]
 
-    def _caption(self, rng: random.Random, rows: list[int], relation: str) -> str:
-        a, b = (records(self.style)[row] for row in rows)
+    def _caption(self, rng: random.Random, two: list[int], relation: str) -> str:
+        a, b = (records(self.style)[row] for row in two)
         templates = list(RELATIONS[relation])
         kept = templates.pop(stable("scene", relation, a["code"], b["code"]) % len(templates))
         template = rng.choice(templates) if self.split == "train" else kept

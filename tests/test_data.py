@@ -197,6 +197,19 @@ def test_splits_share_no_caption_and_unseen_concepts_are_in_no_other_split():
         assert all(STYLES[style] in caption for caption in sum(captions, []))
 
 
+def test_words_keep_the_things_with_short_names_and_nothing_else_changes():
+    for style in STYLES:
+        for split in ("train", "held-out", "unseen"):
+            every, short = Emoji(style, split=split), Emoji(style, split=split, words=1)
+            named = {row for row, record in enumerate(records(style)) if " " not in record["caption"]}
+            assert short.items == [item for item in every.items if item[0] in named]
+        assert len(short) > 10
+        assert len(Emoji(style, split="held-out", words=99)) == len(Emoji(style, split="held-out"))
+    for words in (0, 1.5, "1"):
+        with pytest.raises(ValueError, match="words must be a whole number, at least 1, or None, got"):
+            Emoji(words=words)
+
+
 def test_a_concept_is_unseen_in_both_styles_or_in_none():
     flat, noto = ({record["code"] for record in records(style) if unseen(record["code"])} for style in STYLES)
     both = {record["code"] for record in records("fluent-flat")} & {record["code"] for record in records("noto")}

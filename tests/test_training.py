@@ -23,6 +23,7 @@ from minimagen import checkpoint, recipes
 from minimagen.conditioning import Cond, Text
 from minimagen.data import Crops, Folder, Mixture
 from minimagen.denoiser import Denoiser
+from minimagen.emoji import STYLES, Emoji
 from minimagen.guidance import drop_text
 from minimagen.noise import cosine
 from minimagen.shapes import Shapes
@@ -447,7 +448,9 @@ def test_data_sets_have_names(tmp_path):
     assert not recipes.dataset("shapes", 32, "unseen").stray
     assert "moon" in (stray := recipes.dataset("shapes", 32).stray)
     assert not {"star", "red", "left", "tiny"} & set(stray)
-    with pytest.raises(ValueError, match="data must be one of shapes, emoji, scenes, all or a folder of pictures, got 'shape'"):
+    with pytest.raises(
+        ValueError, match="data must be one of shapes, things, emoji, scenes, some, all or a folder of pictures, got 'shape'"
+    ):
         recipes.dataset("shape", 32)
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "red"}\n')
@@ -459,12 +462,15 @@ def test_data_sets_have_names(tmp_path):
 
 @pytest.mark.skipif(not (ROOT / "data" / "emoji").is_dir(), reason="the emoji are not built here")
 def test_drawn_data_sets_have_names_too():
-    for name in ("emoji", "scenes", "all"):
+    for name in ("things", "emoji", "scenes", "some", "all"):
         data = recipes.dataset(name, 16)
         assert isinstance(data, Mixture)
         picture, caption = data[5]
         assert (picture.shape, picture.dtype) == ((3, 16, 16), torch.uint8)
         assert caption
+    things = recipes.dataset("things", 16).datasets
+    assert [part.items for part in things] == [Emoji(style, 16, words=1).items for style in STYLES]
+    assert recipes.dataset("some", 16).weights == [1, 2]
 
 
 # the command, killed and resumed; one process and two

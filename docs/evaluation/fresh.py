@@ -2,8 +2,9 @@
 
 While the base was trained on, its drawings of held-out wordings were looked at, and what it read wrongly told what its training
 captions and its text encoder's reading lacked. So these are others, written down and committed before either was trained again,
-and drawn once. As with the held-out ones, one part of each caption is new: the frame, how an object is named, or how two stand to each other. right: what
-`minimagen evaluate` counts, 256 captions of each kind at 64 pixels with the stage's own settings; intervals hold 95 %.
+and drawn once. As with the held-out ones, one part of each caption is new: the frame, how an object is named, or how two stand
+to each other. right: what `minimagen evaluate` counts, 256 captions of each kind at 64 pixels with the stage's own settings;
+intervals hold 95 %.
 """
 
 import hashlib
@@ -27,7 +28,8 @@ FRAMES = (
 )
 NOUNS = (
     *("that {size} {colour} {shape}", "another {size} {colour} {shape}", "a {colour} {shape} that seems {size}"),
-    *("a {size} {shape} tinted {colour}", "a {size} {shape} made of {colour} paper", "a {colour} kind of {shape} that is {size}"),
+    *("a {size} {shape} tinted {colour}", "a {size} {shape} made of {colour} paper"),
+    *("a {colour} kind of {shape} that is {size}",),
 )
 RELATIONS = {
     "left of": ("{0} a little to the left of {1}", "{1} placed to the right of {0}", "{0} sits left of {1}"),
