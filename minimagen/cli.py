@@ -325,8 +325,8 @@ def _train_parser(commands) -> None:
     sub.add_argument(
         "--data",
         default="shapes",
-        help="shapes, things (emoji named in one word), emoji, scenes (of two emoji), some (shapes and things), all, "
-        "or a folder of your own: pictures and a metadata.jsonl "
+        help="shapes, emoji, scenes (of two emoji), things (emoji named in one word), two-things (scenes of those), "
+        "some (shapes and things), all, or a folder of your own: pictures and a metadata.jsonl "
         'with a line {"file_name": "a.png", "text": "a red kite"} for each (default: shapes)',
     )
     sub.add_argument("--profile", choices=("cpu", "gpu"), default="cpu", help="numbers for 2 CPU cores, or for a GPU with bf16")
@@ -357,9 +357,9 @@ def _evaluate_parser(commands) -> None:
     )
     sub.add_argument(
         "--data",
-        choices=("shapes", "things", "emoji", "scenes"),
+        choices=("shapes", "things", "two-things", "emoji", "scenes"),
         default="shapes",
-        help="what the captions speak of; things: emoji named in one word (default: shapes)",
+        help="what the captions speak of; things: emoji named in one word, and two-things scenes of those (default: shapes)",
     )
     sub.add_argument("--kind", choices=("single", "pair", "count", "triple"), help="captions of one kind (default: all)")
     sub.add_argument("--size", type=int, default=64, help="the stage to score (default: 64)")

@@ -232,16 +232,24 @@ class Scenes:
 
     The caption is exact, the pictures never overlap, and item i is drawn from a generator seeded by i alone; the layout lies on
     a grid of 64 units, so that it is the same at every size. In "unseen" both concepts are unseen; one wording of each
-    arrangement is in "held-out" and not in "train". Raises `ValueError` as `Emoji` does, and for a length below 1.
+    arrangement is in "held-out" and not in "train". words as for `Emoji`. Raises `ValueError` as that does, and for a length
+    below 1.
     """
 
-    def __init__(self, style: str = "fluent-flat", size: int = 64, split: str = "train", length: int = 100_000):
-        check(style, size, split, None)
+    def __init__(
+        self,
+        style: str = "fluent-flat",
+        size: int = 64,
+        split: str = "train",
+        length: int = 100_000,
+        words: int | None = None,
+    ):
+        check(style, size, split, words)
         if not isinstance(length, int) or length < 1:
             raise ValueError(f"length must be a whole number, at least 1, got {length!r}")
         self.style, self.size, self.split, self.length = style, size, split, length
         self.pictures = rasters(style, size)
-        self.rows = rows(style, split)
+        self.rows = rows(style, split, words)
 
     def __len__(self) -> int:
         return self.length

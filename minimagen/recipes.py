@@ -67,25 +67,27 @@ RECIPES = {
 WEIGHTS = {"x0": velocity_weight, "v": None, "eps": None}  # of the loss, by target
 STAGES = tuple(dict.fromkeys(stage for stage, _ in RECIPES))
 PROFILES = tuple(dict.fromkeys(profile for _, profile in RECIPES))
-DATA = ("shapes", "things", "emoji", "scenes", "some", "all")
+DATA = ("shapes", "things", "two-things", "emoji", "scenes", "some", "all")
 SHARES = {"single": 0.25, "pair": 0.4, "count": 0.05, "triple": 0.3}  # of the shapes that a network is trained on
 
 
 def dataset(name: str, size: int, split: str = "train") -> Captioned:
     """The captioned data of that name, else the folder of that path. Emoji and scenes of them come in both styles.
 
-    "things" are the emoji named in one word; "some", what a CPU has time for, is a third shapes, the rest things; "all" is half
-    shapes, a third emoji, a sixth scenes. Training captions of shapes come with stray words between theirs.
+    "things" are the emoji named in one word, "two-things" scenes of them; "some", what a CPU has time for, is shapes, things
+    and two-things, as 3 : 4 : 1; "all" is shapes, emoji and scenes, as 3 : 2 : 1. Training captions of shapes come with stray
+    words between theirs.
     """
     if name == "shapes":
         stray = [word for word in vocabulary() if not telling(word)] if split == "train" else ()
         return Shapes(size, split, SHARES, stray=stray)
+    words = 1 if "things" in name else None
     if name in ("emoji", "things"):
-        return Mixture(*(Emoji(style, size, split, 1 if name == "things" else None) for style in STYLES))
-    if name == "scenes":
-        return Mixture(*(Scenes(style, size, split) for style in STYLES))
+        return Mixture(*(Emoji(style, size, split, words=words) for style in STYLES))
+    if name in ("scenes", "two-things"):
+        return Mixture(*(Scenes(style, size, split, words=words) for style in STYLES))
     if name == "some":
-        return Mixture(dataset("shapes", size, split), dataset("things", size, split), weights=[1, 2])
+        return Mixture(*(dataset(part, size, split) for part in ("shapes", "things", "two-things")), weights=[3, 4, 1])
     if name == "all":
         return Mixture(*(dataset(part, size, split) for part in ("shapes", "emoji", "scenes")), weights=[3, 2, 1])
     if not Path(name).exists():

@@ -348,6 +348,10 @@ def test_a_scene_depends_on_its_number_alone_and_its_splits_share_no_caption():
     assert not {train[i][1] for i in range(400)} & {held[i][1] for i in range(400)}
     assert all(unseen(records("fluent-flat")[row]["code"]) for row in new.rows)
     assert not set(new.rows) & set(train.rows)
+    short = Scenes(length=400, words=1)
+    assert not any(" " in records("fluent-flat")[row]["caption"] for row in short.rows)
+    assert 400 < len(short.rows) < len(train.rows)
+    assert {row for i in range(20) for row in emoji.placed(short[i][1])[2]} <= set(short.rows)
     with pytest.raises(IndexError):
         train[400]
     with pytest.raises(ValueError, match="length must be a whole number, at least 1, got 0"):

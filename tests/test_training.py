@@ -449,7 +449,8 @@ def test_data_sets_have_names(tmp_path):
     assert "moon" in (stray := recipes.dataset("shapes", 32).stray)
     assert not {"star", "red", "left", "tiny"} & set(stray)
     with pytest.raises(
-        ValueError, match="data must be one of shapes, things, emoji, scenes, some, all or a folder of pictures, got 'shape'"
+        ValueError,
+        match="data must be one of shapes, things, two-things, emoji, scenes, some, all or a folder of pictures, got 'shape'",
     ):
         recipes.dataset("shape", 32)
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
@@ -462,7 +463,7 @@ def test_data_sets_have_names(tmp_path):
 
 @pytest.mark.skipif(not (ROOT / "data" / "emoji").is_dir(), reason="the emoji are not built here")
 def test_drawn_data_sets_have_names_too():
-    for name in ("things", "emoji", "scenes", "some", "all"):
+    for name in ("things", "two-things", "emoji", "scenes", "some", "all"):
         data = recipes.dataset(name, 16)
         assert isinstance(data, Mixture)
         picture, caption = data[5]
@@ -470,7 +471,7 @@ def test_drawn_data_sets_have_names_too():
         assert caption
     things = recipes.dataset("things", 16).datasets
     assert [part.items for part in things] == [Emoji(style, 16, words=1).items for style in STYLES]
-    assert recipes.dataset("some", 16).weights == [1, 2]
+    assert recipes.dataset("some", 16).weights == [3, 4, 1]
 
 
 # the command, killed and resumed; one process and two
