@@ -167,9 +167,15 @@ class Mixture:
 
     def __getitem__(self, i: int) -> tuple[Tensor, str]:
         _check_index(i, len(self))
+        data, item = self.find(i)
+        return data[item]
+
+    def find(self, i: int) -> tuple[Captioned, int]:
+        """Item i as an item of a data set that is no mixture."""
         rng = random.Random(f"mixture-{i}")
         data = rng.choices(self.datasets, self.weights)[0]
-        return data[rng.randrange(len(data))]
+        item = rng.randrange(len(data))
+        return data.find(item) if isinstance(data, Mixture) else (data, item)
 
 
 class Crops:
@@ -189,12 +195,14 @@ class Crops:
     def __getitem__(self, i: int) -> tuple[Tensor, str]:
         _check_index(i, len(self))
         rng = random.Random(f"crops-{i}")
-        item = i // self.windows
-        if hasattr(self.data, "cut"):  # drawn data need not draw the whole page
-            side, caption = self.data.size, self.data.caption(item)
-            cut = lambda top, left: self.data.cut(item, top, left, self.size)
+        data, item = self.data, i // self.windows
+        if isinstance(data, Mixture):
+            data, item = data.find(item)
+        if hasattr(data, "cut"):  # drawn data need not draw the whole page
+            side, caption = data.size, data.caption(item)
+            cut = lambda top, left: data.cut(item, top, left, self.size)
         else:
-            picture, caption = self.data[item]
+            picture, caption = data[item]
             side, cut = picture.shape[-1], lambda top, left: picture[:, top : top + self.size, left : left + self.size]
         room = side - self.size
         if room < 0:

@@ -10,7 +10,7 @@ import json
 import lzma
 import random
 import re
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +78,18 @@ def vocabulary() -> list[str]:
     return sorted({word for tag in tags for word in tag.lower().split() if word.isascii() and word.isalpha() and len(word) > 2})
 
 
-def document(record: dict, size: int) -> str:
-    """A whole SVG of size x size pixels around one drawing; a drawing that is not square is centred in a square."""
-    width, height = record["width"], record["height"]
-    side = max(width, height)
-    box = f"{(width - side) / 2:g} {(height - side) / 2:g} {side} {side}"
+def document(record: dict, size: int, window: tuple[int, int, int, int] | None = None) -> str:
+    """A whole SVG of size x size pixels around one drawing; a drawing that is not square is centred in a square.
+
+    window: (top, left, height, width) in pixels, for that part of it alone.
+    """
+    top, left, down, across = window or (0, 0, size, size)
+    side = max(record["width"], record["height"])
+    unit = side / size
+    x, y = (record["width"] - side) / 2 + left * unit, (record["height"] - side) / 2 + top * unit
+    box = f"{x:.12g} {y:.12g} {across * unit:.12g} {down * unit:.12g}"
     names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return f'<svg {names} viewBox="{box}" width="{size}" height="{size}">{record["svg"]}</svg>'
+    return f'<svg {names} viewBox="{box}" width="{across}" height="{down}">{record["svg"]}</svg>'
 
 
 def render(svg: str) -> np.ndarray:
@@ -206,7 +211,6 @@ class Emoji:
     def __init__(self, style: str = "fluent-flat", size: int = 64, split: str = "train", words: int | None = None):
         check(style, size, split, words)
         self.style, self.size, self.split = style, size, split
-        self.pictures = rasters(style, size)
         self.items: list[tuple[int, str]] = []
         for row in rows(style, split, words):
             record = records(style)[row]
@@ -222,9 +226,22 @@ class Emoji:
     def __len__(self) -> int:
         return len(self.items)
 
+    @cached_property
+    def pictures(self) -> np.ndarray:
+        """All drawings of the style, `rasters`."""
+        return rasters(self.style, self.size)
+
     def __getitem__(self, i: int) -> tuple[Tensor, str]:
         row, caption = self.items[i]
         return torch.from_numpy(self.pictures[row].copy()), caption
+
+    def caption(self, i: int) -> str:
+        return self.items[i][1]
+
+    def cut(self, i: int, top: int, left: int, side: int) -> Tensor:
+        """A window of the picture of item i, (3, side, side), rendered alone: no whole picture of that size is made."""
+        drawing = records(self.style)[self.items[i][0]]
+        return torch.from_numpy(render(document(drawing, self.size, (top, left, side, side))).copy())
 
 
 class Scenes:

@@ -21,6 +21,7 @@ from minimagen.conditioning import Text
 from minimagen.data import KEEP_BYTES, Folder, Mixture, batches, crops
 from minimagen.emoji import RELATIONS, STYLES, Emoji, Scenes, layout, records, thing, unseen, wordings
 from minimagen.files import shipped
+from minimagen.shapes import Shapes
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -333,6 +334,31 @@ def test_an_unknown_style_size_or_split_is_named(kind, name, value):
 )
 def test_a_name_has_its_article_where_it_has_one(caption, said):
     assert thing(caption) == said
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_window_of_an_emoji_is_that_part_of_its_whole_picture(style):
+    data = Emoji(style, 96)
+    for i in range(0, len(data), len(data) // 12):
+        top, left = (17 * i) % 64, (29 * i) % 64
+        whole, part = data[i][0].float(), data.cut(i, top, left, 32).float()
+        away = (part - whole[:, top : top + 32, left : left + 32]).abs()
+        assert away.max() <= 64, data.caption(i)
+        assert away.mean() < 1, data.caption(i)
+        assert data.caption(i) == data[i][1]
+
+
+def test_crops_of_a_mixture_render_the_windows_alone(monkeypatch):
+    mixed = Mixture(Mixture(Shapes(256, length=50)), Emoji("noto", 256), weights=[1, 1])
+    monkeypatch.setattr(emoji, "rasters", lambda *_: pytest.fail("a whole style was rendered"))
+    windows = crops(mixed, 64, windows=2)
+    captions = set()
+    for i in range(40):
+        picture, caption = windows[i]
+        assert (picture.shape, picture.dtype) == ((3, 64, 64), torch.uint8)
+        assert caption == mixed.find(i // 2)[0].caption(mixed.find(i // 2)[1])
+        captions.add("shaded" in caption)
+    assert captions == {True, False}
 
 
 # Scenes
