@@ -265,25 +265,47 @@ class Scenes:
         if not isinstance(length, int) or length < 1:
             raise ValueError(f"length must be a whole number, at least 1, got {length!r}")
         self.style, self.size, self.split, self.length = style, size, split, length
-        self.pictures = rasters(style, size)
         self.rows = rows(style, split, words)
 
     def __len__(self) -> int:
         return self.length
 
+    @cached_property
+    def pictures(self) -> np.ndarray:
+        """All drawings of the style, `rasters`."""
+        return rasters(self.style, self.size)
+
     def __getitem__(self, i: int) -> tuple[Tensor, str]:
+        squares, caption = self._item(i)
+        picture = torch.full((3, self.size, self.size), 255, dtype=torch.uint8)
+        for row, left, top, side in squares:
+            whole = pixels.from_uint8(torch.from_numpy(self.pictures[row].copy()))
+            picture[:, top : top + side, left : left + side] = pixels.to_uint8(pixels.resize(whole[None], side))[0]
+        return picture, caption
+
+    def caption(self, i: int) -> str:
+        return self._item(i)[1]
+
+    def cut(self, i: int, top: int, left: int, side: int) -> Tensor:
+        """A window of the picture of item i, (3, side, side), rendered alone as by `Emoji.cut`."""
+        window = torch.full((3, side, side), 255, dtype=torch.uint8)
+        for row, x, y, square in self._item(i)[0]:
+            down, across = (max(y, top), min(y + square, top + side)), (max(x, left), min(x + square, left + side))
+            height, width = down[1] - down[0], across[1] - across[0]
+            if height > 0 and width > 0:
+                part = document(records(self.style)[row], square, (down[0] - y, across[0] - x, height, width))
+                target = window[:, down[0] - top : down[1] - top, across[0] - left : across[1] - left]
+                target.copy_(torch.from_numpy(render(part).copy()))
+        return window
+
+    def _item(self, i: int) -> tuple[list[tuple[int, int, int, int]], str]:
+        """What stands where on page i, (row, left, top, side) in pixels, and its caption."""
         if not 0 <= i < self.length:
             raise IndexError(f"item must be in 0..{self.length - 1}, got {i}")
         rng = random.Random(f"scenes-{i}")
         two, relation = rng.sample(self.rows, 2), rng.choice(tuple(RELATIONS))
-        picture = torch.full((3, self.size, self.size), 255, dtype=torch.uint8)
-        for row, (left, top, side) in zip(two, layout(rng, relation), strict=True):
-            self._paste(picture, row, *(round(unit * self.size / 64) for unit in (left, top, side)))
-        return picture, self._caption(rng, two, relation)
-
-    def _paste(self, picture: Tensor, row: int, left: int, top: int, side: int) -> None:
-        whole = pixels.from_uint8(torch.from_numpy(self.pictures[row].copy()))
-        picture[:, top : top + side, left : left + side] = pixels.to_uint8(pixels.resize(whole[None], side))[0]
+        squares = [[round(unit * self.size / 64) for unit in square] for square in layout(rng, relation)]
+        return [(row, *square) for row, square in zip(two, squares, strict=True)], self._caption(rng, two, relation)
 
     def _caption(self, rng: random.Random, two: list[int], relation: str) -> str:
         a, b = (records(self.style)[row] for row in two)
