@@ -3,9 +3,9 @@
 Imagen's thesis in miniature: the encoder learns from text alone and is frozen before the first picture is seen. Two tasks:
 
 - T5's span corruption (Raffel et al. 2020, section 3.1.4): 15 % of the tokens in spans of 3 are hidden behind sentinels, a
-  decoder writes them back. Half of the lines: WordNet's definitions and examples, captions of shapes, of emoji with their tags.
+  decoder writes them back. Four lines in ten: WordNet's definitions and examples, captions of shapes, of emoji with their tags.
 - Say it plainly: a caption in any wording goes in, the decoder writes the same facts in one fixed wording ("the big star in red
-  below a ring" -> "ring above large red star"). Half of the lines. What T5-XXL learns from the whole web a small encoder has to
+  below a ring" -> "ring above large red star"). Six lines in ten. What T5-XXL learns from the whole web a small encoder has to
   be asked for: to write it down, its states must know whose colour is whose and who stands where. Of other things than shapes
   it reads more ways to say a place, a size, a colour than any caption of a drawing has ("a tiny teapot beneath a fox").
 

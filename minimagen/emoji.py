@@ -236,6 +236,7 @@ class Emoji:
         return torch.from_numpy(self.pictures[row].copy()), caption
 
     def caption(self, i: int) -> str:
+        """The caption of item i, without its picture."""
         return self.items[i][1]
 
     def cut(self, i: int, top: int, left: int, side: int) -> Tensor:
@@ -284,6 +285,7 @@ class Scenes:
         return picture, caption
 
     def caption(self, i: int) -> str:
+        """The caption of item i, without its picture."""
         return self._item(i)[1]
 
     def cut(self, i: int, top: int, left: int, side: int) -> Tensor:

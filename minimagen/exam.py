@@ -40,12 +40,12 @@ def paper(name: str, split: str, kind: str | None, count: int, size: int) -> tup
     elif name in ("scenes", "two-things"):
         styles = [Scenes(style, size, split, words=words) for style in STYLES]
         items = [(data, i) for i in range(count) for data in styles]
-        captions = [data[i][1] for data, i in items[:count]]
+        captions = [data.caption(i) for data, i in items[:count]]
     else:
         styles = [Emoji(style, size, split, words=words) for style in STYLES]
         # 7919 is prime: steps of it come to every item, and to no concept twice soon.
         items = [(data, i * 7919 % len(data)) for i in range(count) for data in styles]
-        captions = [data.items[i][1] for data, i in items[:count]]
+        captions = [data.caption(i) for data, i in items[:count]]
     return captions, (pixels.from_uint8(data[i][0])[None] for data, i in items)
 
 

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import random
+import re
 import tarfile
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,7 @@ from minimagen.conditioning import Text
 from minimagen.data import KEEP_BYTES, Folder, Mixture, batches, crops
 from minimagen.emoji import RELATIONS, STYLES, Emoji, Scenes, layout, records, thing, unseen, wordings
 from minimagen.files import shipped
-from minimagen.shapes import Shapes
+from minimagen.shapes import SHAPES, Shapes
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -677,3 +678,24 @@ def test_bad_batches_are_refused_at_once(data, batch_size, start, message):
 
 def test_the_first_batch_is_the_same_on_every_machine():
     assert next(batches(Numbered(1000), 4, encode))[1].text.tokens.flatten().tolist() == [280, 445, 79, 655]
+
+
+# What the text encoder reads
+
+
+def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_which_is_above():
+    spec = importlib.util.spec_from_file_location("pretrain_text", DATA / "pretrain_text.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    draw, rng, found = script.sources(validation=False)["things, said plainly"], random.Random(0), set()
+    assert not any({*SHAPES} & set(re.findall("[a-z]+", draw(rng)[0])) for _ in range(1000))
+    low = ("below", "under", "beneath", "underneath", "lower than")
+    high = ("above", "over", "on top of", "atop", "higher than", "upon")
+    for _ in range(2000):
+        said, written = script.thing_pair(["fox", "owl", "jar"], rng)
+        for word in (*low, *high):
+            if two := re.search(rf"(fox|owl|jar)[^,]* {word} [^,]*(fox|owl|jar)", said):
+                upper, lower = two.groups()[::-1] if word in low else two.groups()
+                assert re.search(f"{upper} above .*{lower}", written), (said, written)
+                found.add(word)
+    assert found == {*low, *high}

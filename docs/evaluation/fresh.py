@@ -3,8 +3,8 @@
 While the base was trained on, its drawings of held-out wordings were looked at, and what it read wrongly told what its training
 captions and its text encoder's reading lacked. So these are others, written down and committed before either was trained again,
 and drawn once. As with the held-out ones, one part of each caption is new: the frame, how an object is named, or how two stand
-to each other. right: what `minimagen evaluate` counts, 256 captions of each kind at 64 pixels with the stage's own settings;
-intervals hold 95 %.
+to each other. Of other things than shapes the text encoder has read some of their words ("underneath", "beside"). right: what
+`minimagen evaluate` counts, 256 captions of each kind at 64 pixels with the stage's own settings; intervals hold 95 %.
 """
 
 import hashlib
