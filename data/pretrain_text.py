@@ -316,11 +316,9 @@ def validate(model: T5ForConditionalGeneration, held: dict[str, list]) -> dict[s
     return {kind: round(sum(loss_of(model, b, False).item() for b in some) / len(some), 4) for kind, some in held.items()}
 
 
-def pretrain(
-    model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, minutes: float, seed: int, fast: bool
-) -> dict:
+def pretrain(model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, given: argparse.Namespace) -> dict:
     """Train for `minutes` of clock time; the learning rate warms up for 100 steps and falls to 0 linearly with the clock."""
-    held = {}
+    minutes, seed, fast, held = given.minutes, given.seed, not given.float32, {}
     for kind, line in sources(validation=True).items():
         stream = batches({kind: line}, tokenizer, random.Random(f"validation {seed}"))
         held[kind] = [next(stream) for _ in range(4)]
@@ -331,7 +329,7 @@ def pretrain(
     bar = tqdm(total=round(60 * minutes), unit="s", mininterval=2)
     while (spent := (time.monotonic() - begin) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = PEAK * min((step + 1) / 100, 1 - spent)
+            group["lr"] = given.rate * min((step + 1) / 100, 1 - spent)
         loss = loss_of(model, next(stream), fast)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -432,6 +430,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "weights" / "text")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--float32", action="store_true", help="no bfloat16 autocast")
+    parser.add_argument("--compile", action="store_true", help="torch.compile: more steps, after a slow first minute")
+    parser.add_argument("--from", dest="source", type=Path, help="go on from the encoder in this folder, with its tokenizer")
+    parser.add_argument("--rate", type=float, default=PEAK, help=f"peak learning rate (default: {PEAK})")
     parser.add_argument("--probe", action="store_true", help="probe the encoder in --out and write the result to its log")
     given = parser.parse_args()
     log_file = given.out / "training_log.json"
@@ -440,16 +441,26 @@ def main() -> None:
         print(json.dumps(log["probe"], indent=1))
     else:
         torch.manual_seed(given.seed)
-        rng, draws = random.Random(f"tokenizer {given.seed}"), sources(validation=False)
-        shares = {"shapes": 50_000, "emoji": 50_000, "wordnet": 150_000}
-        tokenizer = train_tokenizer(draws[kind](rng) for kind, count in shares.items() for _ in range(count))
-        model = small_t5(len(tokenizer))
+        if given.source:
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(given.source)
+            model = small_t5(len(tokenizer))
+            encoder = T5EncoderModel.from_pretrained(given.source, dtype=torch.float32)
+            model.load_state_dict(encoder.state_dict(), strict=False)  # the decoder was thrown away: it begins anew
+        else:
+            rng, draws = random.Random(f"tokenizer {given.seed}"), sources(validation=False)
+            shares = {"shapes": 50_000, "emoji": 50_000, "wordnet": 150_000}
+            tokenizer = train_tokenizer(draws[kind](rng) for kind, count in shares.items() for _ in range(count))
+            model = small_t5(len(tokenizer))
+        if given.compile:
+            model.forward = torch.compile(model.forward, dynamic=True)
         log = {
             "command": "python data/pretrain_text.py " + " ".join(sys.argv[1:]),
             "machine": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} used",
             "torch": torch.__version__,
-            **pretrain(model, tokenizer, given.minutes, given.seed, not given.float32),
+            **pretrain(model, tokenizer, given),
         }
+        if given.source:
+            log["before"] = json.loads((given.source / log_file.name).read_text())
         save(model, tokenizer, given.out)
     write(log_file, lambda temporary: temporary.write_text(json.dumps(log) + "\n"))
 

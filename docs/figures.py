@@ -21,7 +21,7 @@ from minimagen.training import LossLog
 
 HERE = Path(__file__).parent
 EVALUATION, IMAGES = HERE / "evaluation", HERE / "images"
-KINDS = {"single": "one shape", "pair": "two", "triple": "three"}
+KINDS = {"single": "one shape", "pair": "two", "triple": "three", "things": "things"}
 
 
 def found(name: str) -> dict:
@@ -57,14 +57,15 @@ def progress() -> Figure:
     points = found("progress")["points"]
     for (kind, name), colour in zip(KINDS.items(), lesson.COLOURS, strict=False):
         for size, fill in ((32, "white"), (64, colour)):
-            here = [p for p in points if p["size"] == size]
+            here = [p for p in points if p["size"] == size and kind in p["right"]]
             x, shares = [p["pictures"] / 1e6 for p in here], [p["right"][kind] for p in here]
             y = [share["value"] for share in shares]
             error = [[share["value"] - share["low"] for share in shares], [share["high"] - share["value"] for share in shares]]
             style = {"color": colour, "markerfacecolor": fill, "marker": "o", "linestyle": "none", "capsize": 2}
             axes.errorbar(x, y, error, label=f"{name}, {size} pixels", **style)
-        x = [p["pictures"] / 1e6 for p in points]
-        axes.plot(x, [p["right"][kind]["value"] for p in points], color=colour, linestyle=":", linewidth=0.8)
+        here = [p for p in points if kind in p["right"]]
+        x = [p["pictures"] / 1e6 for p in here]
+        axes.plot(x, [p["right"][kind]["value"] for p in here], color=colour, linestyle=":", linewidth=0.8)
     axes.set(ylim=(0, 1), xlabel="pictures seen, millions", ylabel="everything right")
     figure.legend(loc="outside upper center", ncols=3, fontsize=8)
     return figure
@@ -74,9 +75,10 @@ def strips() -> Figure:
     """The same captions from the same noise, stage after stage."""
     points = found("progress")["points"]
     figure, rows = plt.subplots(len(points), figsize=(8.0, 0.68 * len(points)))
-    for axes, point in zip(rows, points, strict=True):
-        axes.imshow(Image.open(EVALUATION / "progress" / f"{point['stage']}.png"), aspect="equal")
-        axes.set(xticks=[], yticks=[])
+    pages = [Image.open(EVALUATION / "progress" / f"{point['stage']}.png") for point in points]
+    for axes, point, page in zip(rows, points, pages, strict=True):
+        axes.imshow(page, aspect="equal")
+        axes.set(xticks=[], yticks=[], xlim=(0, max(page.width for page in pages)))  # the first ones hold no things
         axes.grid(False)
         axes.spines[:].set_visible(False)
         label = f"{point['pictures'] / 1e6:.2f} M\n{point['size']} px"

@@ -74,8 +74,8 @@ SHARES = {"single": 0.25, "pair": 0.4, "count": 0.05, "triple": 0.3}  # of the s
 def dataset(name: str, size: int, split: str = "train") -> Captioned:
     """The captioned data of that name, else the folder of that path. Emoji and scenes of them come in both styles.
 
-    "things" are the emoji named in one word, "two-things" scenes of them; "some", what a CPU has time for, is shapes, things
-    and two-things, as 3 : 4 : 1; "all" is shapes, emoji and scenes, as 3 : 2 : 1. Training captions of shapes come with stray
+    "things" are the emoji named in one word, "two-things" scenes of them; "some", what a CPU has time for, is shapes and things
+    in equal parts; "all" is shapes, emoji and scenes, as 3 : 2 : 1. Training captions of shapes come with stray
     words between theirs.
     """
     if name == "shapes":
@@ -87,7 +87,7 @@ def dataset(name: str, size: int, split: str = "train") -> Captioned:
     if name in ("scenes", "two-things"):
         return Mixture(*(Scenes(style, size, split, words=words) for style in STYLES))
     if name == "some":
-        return Mixture(*(dataset(part, size, split) for part in ("shapes", "things", "two-things")), weights=[3, 4, 1])
+        return Mixture(*(dataset(part, size, split) for part in ("shapes", "things")), weights=[1, 1])
     if name == "all":
         return Mixture(*(dataset(part, size, split) for part in ("shapes", "emoji", "scenes")), weights=[3, 2, 1])
     if not Path(name).exists():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from minimagen import __version__, cli, exam, recipes
@@ -325,6 +326,20 @@ def test_a_base_begins_on_small_pictures_and_goes_on_with_large_ones(call, train
     assert Image.open(here / "small" / "samples" / "0000002.png").height < 16
     assert call(*train("base", "--from", "small", "--out", "large"))[0] == 0
     assert json.loads((here / "large" / "stage.json").read_text())["size"] == 16
+
+
+def test_bf16_changes_the_network_s_arithmetic_and_hardly_the_loss(call, train, here):
+    def trained(out: str, *flags: str) -> tuple[float, bytes]:
+        AcceleratorState._reset_state(reset_partial_state=True)  # accelerate keeps one precision a process
+        assert call(*train("base", "--out", out, *flags))[0] == 0
+        loss = json.loads((here / out / "log.jsonl").read_text().splitlines()[-1])["loss"]
+        return loss, (here / out / "weights.safetensors").read_bytes()
+
+    exact, again, half = trained("exact"), trained("again"), trained("half", "--bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert exact == again
+    assert half[0] == pytest.approx(exact[0], rel=0.02)
+    assert half[1] != exact[1]
 
 
 def test_a_run_is_not_written_over(refused, call, train, here):
