@@ -340,7 +340,7 @@ def _train_parser(commands) -> None:
     sub.add_argument(
         "--bf16",
         action="store_true",
-        help="the network in bf16 on a CPU too: 1.6 times as fast at 32 pixels on a Xeon with AMX, no faster without",
+        help="the network in bf16 on a CPU too: about 1.5 times as fast on a Xeon with AMX, no faster without",
     )
     sub.add_argument("--text-encoder", help="folder or hub name of a frozen text encoder (default: the shipped small T5)")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
