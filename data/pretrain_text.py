@@ -441,7 +441,9 @@ def main() -> None:
         print(json.dumps(log["probe"], indent=1))
     else:
         torch.manual_seed(given.seed)
+        before = {}
         if given.source:
+            before = {"before": json.loads((given.source / log_file.name).read_text())}
             tokenizer = PreTrainedTokenizerFast.from_pretrained(given.source)
             model = small_t5(len(tokenizer))
             encoder = T5EncoderModel.from_pretrained(given.source, dtype=torch.float32)
@@ -458,9 +460,8 @@ def main() -> None:
             "machine": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} used",
             "torch": torch.__version__,
             **pretrain(model, tokenizer, given),
+            **before,
         }
-        if given.source:
-            log["before"] = json.loads((given.source / log_file.name).read_text())
         save(model, tokenizer, given.out)
     write(log_file, lambda temporary: temporary.write_text(json.dumps(log) + "\n"))
 

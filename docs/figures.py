@@ -55,7 +55,8 @@ def progress() -> Figure:
     """Share of held-out captions drawn right over training."""
     figure, axes = plt.subplots(figsize=(7.0, 3.6))
     points = found("progress")["points"]
-    for (kind, name), colour in zip(KINDS.items(), lesson.COLOURS, strict=False):
+    asked = {kind: name for kind, name in KINDS.items() if any(kind in p["right"] for p in points)}
+    for (kind, name), colour in zip(asked.items(), lesson.COLOURS, strict=False):
         for size, fill in ((32, "white"), (64, colour)):
             here = [p for p in points if p["size"] == size and kind in p["right"]]
             x, shares = [p["pictures"] / 1e6 for p in here], [p["right"][kind] for p in here]
@@ -78,7 +79,7 @@ def strips() -> Figure:
     pages = [Image.open(EVALUATION / "progress" / f"{point['stage']}.png") for point in points]
     for axes, point, page in zip(rows, points, pages, strict=True):
         axes.imshow(page, aspect="equal")
-        axes.set(xticks=[], yticks=[], xlim=(0, max(page.width for page in pages)))  # the first ones hold no things
+        axes.set(xticks=[], yticks=[], xlim=(-0.5, max(page.width for page in pages) - 0.5))  # the first ones hold no things
         axes.grid(False)
         axes.spines[:].set_visible(False)
         label = f"{point['pictures'] / 1e6:.2f} M\n{point['size']} px"

@@ -51,7 +51,7 @@ def measured(folder: Path, encoder: str | None, strip: Path) -> dict:
 
 
 def main() -> None:
-    """Measure what is not yet there, and save after each stage."""
+    """Measure each stage, and save after it."""
     parser = argparse.ArgumentParser(description="measure a base at several points of its training")
     parser.add_argument("stages", nargs="+", type=Path, metavar="STAGE", help="their folders, in the order of training")
     parser.add_argument("--text-encoder", help="the encoder that they were trained with (default: the shipped one)")
