@@ -44,9 +44,10 @@ def loss() -> Figure:
             name = f"log-SNR {edges[b]} to {edges[b + 1]}" if number == 1 else None
             axes.plot(seen, [line["by_level"][b] for line in log], color=colour, linestyle="-", label=name)
         axes.axvline(before / 1e6, color="0.8", linewidth=0.8)
-        axes.text((before / 1e6 + seen[-1]) / 2, 0.26, f"{number}\n{size} px", ha="center", va="top", fontsize=8)
+        axes.text((before / 1e6 + seen[-1]) / 2, 0.26, f"{number}\n{size}", ha="center", va="top", fontsize=7)
         before = 1e6 * seen[-1]
-    axes.set(yscale="log", ylim=(None, 0.28), xlabel="pictures seen, millions", ylabel="mean squared error of $x_0$")
+    axes.set(yscale="log", ylim=(None, 0.28), ylabel="mean squared error of $x_0$")
+    axes.set_xlabel("pictures seen, millions; above, the number of each leg and the side of its pictures in pixels")
     figure.legend(loc="outside upper center", ncols=3, fontsize=8)
     return figure
 

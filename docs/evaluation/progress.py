@@ -57,9 +57,10 @@ def main() -> None:
     parser.add_argument("--text-encoder", help="the encoder that they were trained with (default: the shipped one)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"where the figures go (default: {OUT.name} beside this file)")
     given = parser.parse_args()
-    points = json.loads(given.out.read_text(encoding="utf-8"))["points"] if given.out.exists() else []
-    told = {"captions": CAPTIONS, "split": "held-out", "read": READ, "weight": WEIGHT}
-    told["machine"] = f"{processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}"
+    machine = f"{processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}"
+    held = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {"points": [], "machine": machine}
+    points, told = held["points"], {"captions": CAPTIONS, "split": "held-out", "read": READ, "weight": WEIGHT}
+    told["machine"] = "; ".join(dict.fromkeys([*held["machine"].split("; "), machine]))  # each that measured some points
     before, legs = max((point["pictures"] for point in points), default=0), {}
     for folder in given.stages:
         digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
