@@ -82,8 +82,8 @@ def main() -> None:
     text = [
         "# Gallery\n",
         f"{sum(map(len, SENTENCES.values()))} sentences, written down before any was drawn. Each is drawn once, nothing",
-        "is picked, and the failures stay in. The shipped weights know rendered shapes and nothing else: the last three",
-        "groups show what they make of emoji, which one leg of their training held to no avail, and of free sentences.",
+        "is picked, and the failures stay in. The shipped weights know rendered shapes, and emoji that are named in one",
+        "word; never have they seen two emoji in one picture, nor free sentences, and the last two groups show it.",
         "",
         "Sentence *n* of a group has the seed *n* − 1. Shown is the second stage, 256 pixels, a little reduced;",
         "`python docs/gallery.py` draws it again. How often drawings are right is measured on hundreds of captions, see",
