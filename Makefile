@@ -48,7 +48,7 @@ lint: $(TESTS) ## check the style of the code and of the notebooks
 
 # The recipe of the shipped weights, from nothing; started again, it goes on where it was stopped. (The shipped ones have seen about
 # as many pages, but in legs of `train --from`, each with a warm-up and a cooling of its own: docs/WEIGHTS.md has them all.)
-# On a processor with bf16 in its matrix units, make TRAIN=--bf16 weights takes half the time.
+# On a processor with bf16 in its matrix units, make TRAIN=--bf16 weights takes little more than half the time.
 weights: $(CORE) ## train the text encoder and the three networks of data/weights again, into runs/
 	test -f runs/text/training_log.json || $(BIN)/python data/pretrain_text.py --minutes 29 --out runs/text
 	$(BIN)/minimagen train base --data some --size 32 --steps 34000 --text-encoder runs/text --out runs/base32 --resume $(TRAIN)
