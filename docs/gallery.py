@@ -83,7 +83,7 @@ def main() -> None:
         "# Gallery\n",
         f"{sum(map(len, SENTENCES.values()))} sentences, written down before any was drawn. Each is drawn once, nothing",
         "is picked, and the failures stay in. The shipped weights know rendered shapes, and emoji that are named in one",
-        "word; never have they seen two emoji in one picture, nor free sentences, and the last two groups show it.",
+        "word. Two emoji in one picture stood in one early leg of their training, to no avail, and free sentences in none.",
         "",
         "Sentence *n* of a group has the seed *n* − 1. Shown is the second stage, 256 pixels, a little reduced;",
         "`python docs/gallery.py` draws it again. How often drawings are right is measured on hundreds of captions, see",
