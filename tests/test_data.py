@@ -6,6 +6,7 @@ import io
 import json
 import random
 import re
+import sys
 import tarfile
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file
 
 from minimagen import emoji, pixels
 from minimagen.conditioning import Text
@@ -683,10 +685,15 @@ def test_the_first_batch_is_the_same_on_every_machine():
 # What the text encoder reads
 
 
-def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_which_is_above():
+@pytest.fixture
+def script():
     spec = importlib.util.spec_from_file_location("pretrain_text", DATA / "pretrain_text.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_which_is_above(script):
     draw, rng, found = script.sources(validation=False)["things, said plainly"], random.Random(0), set()
     assert not any({*SHAPES} & set(re.findall("[a-z]+", draw(rng)[0])) for _ in range(1000))
     low = ("below", "under", "beneath", "underneath", "lower than")
@@ -699,3 +706,22 @@ def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_wh
                 assert re.search(f"{upper} above .*{lower}", written), (said, written)
                 found.add(word)
     assert found == {*low, *high}
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-3])
+def test_pretraining_goes_on_from_an_encoder_at_the_rate_that_is_asked_for(script, tmp_path, monkeypatch, rate):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda forward, **_: compiled.append(forward) or forward)
+    monkeypatch.setattr(script, "BATCH", 2)
+    source, out = DATA / "weights" / "text", tmp_path / "text"
+    asked = ["--from", str(source), "--out", str(out), "--minutes", "0.02", "--rate", str(rate), "--compile", "--float32"]
+    monkeypatch.setattr(sys, "argv", ["pretrain_text.py", *asked])
+    script.main()
+    log = json.loads((out / "training_log.json").read_text())
+    assert len(compiled) == 1
+    assert log["steps"] > 2
+    assert log["before"] == json.loads((source / "training_log.json").read_text())
+    assert (out / "tokenizer.json").read_text() == (source / "tokenizer.json").read_text()
+    before, after = (load_file(folder / "model.safetensors") for folder in (source, out))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before) == (rate == 0)
