@@ -21,7 +21,7 @@ from minimagen.training import LossLog
 
 HERE = Path(__file__).parent
 EVALUATION, IMAGES = HERE / "evaluation", HERE / "images"
-KINDS = {"single": "one shape", "pair": "two", "triple": "three", "things": "things"}
+KINDS = {"single": "one shape", "pair": "two", "triple": "three", "things": "a thing", "two-things": "two things"}
 
 
 def found(name: str) -> dict:
@@ -80,7 +80,7 @@ def strips() -> Figure:
     pages = [Image.open(EVALUATION / "progress" / f"{point['stage']}.png") for point in points]
     for axes, point, page in zip(rows, points, pages, strict=True):
         axes.imshow(page, aspect="equal")
-        axes.set(xticks=[], yticks=[], xlim=(-0.5, max(page.width for page in pages) - 0.5))  # the first ones hold no things
+        axes.set(xticks=[], yticks=[], xlim=(-0.5, max(page.width for page in pages) - 0.5))  # the first ones hold fewer kinds
         axes.grid(False)
         axes.spines[:].set_visible(False)
         label = f"{point['pictures'] / 1e6:.2f} M\n{point['size']} px"

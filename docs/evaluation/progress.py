@@ -3,8 +3,8 @@
 Each STAGE is a folder as `minimagen train` leaves it, or a copy made on the way and named LEG-STEP; they go on from the last
 point that the file holds. Every one draws the same held-out captions, 128 of each kind, from the same noise and with the same
 guidance; a stage of 32 pixels is read at 64. right: everything the caption says, or of things (emoji named in one word) the
-right one nearest; intervals hold 95 %. pictures: how many training had seen, all legs together. progress/STAGE.png: the first
-drawings of each kind. docs/WEIGHTS.md shows all of it.
+right one nearest, of scenes of two both; intervals hold 95 %. pictures: how many training had seen, all legs together.
+progress/STAGE.png: the first drawings of each kind. docs/WEIGHTS.md shows all of it.
 """
 
 import argparse
@@ -21,13 +21,14 @@ from PIL import Image
 from minimagen import pixels
 from minimagen.cascade import Cascade
 from minimagen.evaluate import alignment
-from minimagen.exam import paper, recognised
+from minimagen.exam import both_recognised, paper, recognised
 from minimagen.files import processor, write
 
-KINDS, CAPTIONS, BATCH, READ = ("single", "pair", "triple", "things"), 128, 32, 64
-ASKED = {kind: ("shapes", "held-out", kind) for kind in KINDS} | {"things": ("things", "held-out", None)}
+KINDS, CAPTIONS, BATCH, READ = ("single", "pair", "triple", "things", "two-things"), 128, 32, 64
+JUDGES = {"things": recognised, "two-things": both_recognised}  # of shapes, `alignment`
+ASKED = {kind: (kind, "held-out", None) if kind in JUDGES else ("shapes", "held-out", kind) for kind in KINDS}
 WEIGHT = 2.0  # of guidance, the same for all stages
-SHOWN = {"single": 4, "pair": 6, "triple": 2, "things": 4}  # drawings on a stage's strip
+SHOWN = {"single": 4, "pair": 6, "triple": 2, "things": 4, "two-things": 4}  # drawings on a stage's strip
 OUT = Path(__file__).with_name("progress.json")
 
 
@@ -41,10 +42,10 @@ def measured(folder: Path, encoder: str | None, strip: Path) -> dict:
         drawn = torch.cat([base.draw(captions[i : i + BATCH], i)[0] for i in range(0, CAPTIONS, BATCH)])
         drawn = pixels.resize(drawn, READ).clamp(-1, 1)
         shown.append(drawn[: SHOWN[kind]])
-        report, of = (recognised(drawn, captions), 1) if kind == "things" else (alignment(drawn, captions), "all")
+        report, of = JUDGES.get(kind, alignment)(drawn, captions), 1 if kind in JUDGES else "all"
         low, high = report.interval(of)
         right[kind] = {"value": report.share(of), "low": low, "high": high}
-        right[kind] |= {} if kind == "things" else {"objects": report.objects}
+        right[kind] |= {} if kind in JUDGES else {"objects": report.objects}
     row = pixels.to_uint8(pixels.grid(torch.cat(shown), sum(SHOWN.values()))).permute(1, 2, 0).numpy()
     write(strip, lambda path: Image.fromarray(row).save(path, "PNG", optimize=True))
     return {"size": size, "right": right}
@@ -58,9 +59,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help=f"where the figures go (default: {OUT.name} beside this file)")
     given = parser.parse_args()
     machine = f"{processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}"
-    held = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {"points": [], "machine": machine}
+    held = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {"points": []}
     points, told = held["points"], {"captions": CAPTIONS, "split": "held-out", "read": READ, "weight": WEIGHT}
-    told["machine"] = "; ".join(dict.fromkeys([*held["machine"].split("; "), machine]))  # each that measured some points
     before, legs = max((point["pictures"] for point in points), default=0), {}
     for folder in given.stages:
         digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
@@ -69,7 +69,8 @@ def main() -> None:
         if any(point["sha256"] == digest for point in points):
             raise ValueError(f"STAGE must be one that {given.out} does not hold yet, got {folder}")
         right = measured(folder, given.text_encoder, given.out.with_suffix("") / f"{folder.name}.png")
-        points.append({"stage": folder.name, "sha256": digest, "pictures": before + sum(legs.values()), **right})
+        here = {"stage": folder.name, "sha256": digest, "pictures": before + sum(legs.values()), "machine": machine}
+        points.append(here | right)
         content = json.dumps({**told, "points": points}, indent=1) + "\n"
         write(given.out, lambda path, content=content: path.write_text(content, encoding="utf-8"))
         print(folder.name, {kind: round(share["value"], 3) for kind, share in right["right"].items()}, flush=True)
