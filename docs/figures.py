@@ -21,7 +21,7 @@ from minimagen.training import LossLog
 
 HERE = Path(__file__).parent
 EVALUATION, IMAGES = HERE / "evaluation", HERE / "images"
-KINDS = {"single": "one shape", "pair": "two", "triple": "three", "things": "a thing", "two-things": "two things"}
+KINDS = {"single": "one shape", "pair": "two", "triple": "three", "things": "a thing", "picnic": "two things"}
 
 
 def found(name: str) -> dict:

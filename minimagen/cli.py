@@ -326,7 +326,8 @@ def _train_parser(commands) -> None:
         "--data",
         default="shapes",
         help="shapes, emoji, scenes (of two emoji), things (emoji named in one word), two-things (scenes of those), "
-        "some (shapes and things), all, or a folder of your own: pictures and a metadata.jsonl "
+        "picnic (scenes of two animals, plants or foods named so), some (shapes and things), all, "
+        "or a folder of your own: pictures and a metadata.jsonl "
         'with a line {"file_name": "a.png", "text": "a red kite"} for each (default: shapes)',
     )
     sub.add_argument("--profile", choices=("cpu", "gpu"), default="cpu", help="numbers for 2 CPU cores, or for a GPU with bf16")
@@ -362,9 +363,10 @@ def _evaluate_parser(commands) -> None:
     )
     sub.add_argument(
         "--data",
-        choices=("shapes", "things", "two-things", "emoji", "scenes"),
+        choices=("shapes", "emoji", "things", "scenes", "two-things", "picnic"),
         default="shapes",
-        help="what the captions speak of; things: emoji named in one word, and two-things scenes of those (default: shapes)",
+        help="what the captions speak of; things: emoji named in one word, two-things: scenes of those, "
+        "picnic: scenes of two animals, plants or foods (default: shapes)",
     )
     sub.add_argument("--kind", choices=("single", "pair", "count", "triple"), help="captions of one kind (default: all)")
     sub.add_argument("--size", type=int, default=64, help="the stage to score (default: 64)")

@@ -50,6 +50,13 @@ RELATIONS = {  # {a} is the picture on the left, or above
     ),
 }
 
+ALONE = {"emoji": {}, "things": {"words": 1}}  # data sets of one emoji by name, and what `Emoji` is told
+SCENES = {  # data sets of two, and what `Scenes` is told
+    "scenes": {},
+    "two-things": {"words": 1},
+    "picnic": {"words": 1, "groups": ("animals-nature", "food-drink")},
+}
+
 
 def stable(*words: str) -> int:
     """A whole number drawn from the words alone: the same on every machine and in every run, as `hash` is not."""
@@ -180,8 +187,8 @@ def placed(caption: str) -> tuple[str, str, tuple[int, int]]:
     raise ValueError(f"caption must be one of a scene of two emoji, got {caption!r}")
 
 
-def check(style: str, size: int, split: str, words: int | None) -> None:
-    """Raise `ValueError` on an unknown style or split, a size that is no whole number from 8 up, or words below 1."""
+def check(style: str, size: int, split: str, words: int | None, groups: tuple[str, ...] | None = None) -> None:
+    """Raise `ValueError` on an unknown style, split or group, a size that is no whole number from 8 up, or words below 1."""
     if style not in STYLES:
         raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
     if not isinstance(size, int) or size < 8:
@@ -190,12 +197,20 @@ def check(style: str, size: int, split: str, words: int | None) -> None:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if words is not None and (not isinstance(words, int) or words < 1):
         raise ValueError(f"words must be a whole number, at least 1, or None, got {words!r}")
+    if groups is not None:
+        known = dict.fromkeys(record["group"] for record in records(style))
+        if isinstance(groups, str) or not groups or not set(groups) <= set(known):
+            raise ValueError(f"groups must be some of {', '.join(known)}, or None, got {groups!r}")
 
 
-def rows(style: str, split: str, words: int | None = None) -> list[int]:
-    """The rows of a style's drawings that a split may show, of those whose names have at most that many words."""
+def rows(style: str, split: str, words: int | None = None, groups: tuple[str, ...] | None = None) -> list[int]:
+    """The rows of a style's drawings that a split may show, of those whose names have at most that many words.
+
+    groups: of these alone, as Unicode sorts emoji ("food-drink").
+    """
     short = lambda record: words is None or len(record["caption"].split()) <= words
-    chosen = lambda record: unseen(record["code"]) == (split == "unseen") and short(record)
+    asked = lambda record: short(record) and (groups is None or record["group"] in groups)
+    chosen = lambda record: unseen(record["code"]) == (split == "unseen") and asked(record)
     return [row for row, record in enumerate(records(style)) if chosen(record)]
 
 
@@ -250,8 +265,8 @@ class Scenes:
 
     The caption is exact, the pictures never overlap, and item i is drawn from a generator seeded by i alone; the layout lies on
     a grid of 64 units, so that it is the same at every size. In "unseen" both concepts are unseen; one wording of each
-    arrangement is in "held-out" and not in "train". words as for `Emoji`. Raises `ValueError` as that does, and for a length
-    below 1.
+    arrangement is in "held-out" and not in "train". words as for `Emoji`. groups: only these, as Unicode sorts emoji
+    ("food-drink"). Raises `ValueError` as `Emoji` does, and on an unknown group or a length below 1.
     """
 
     def __init__(
@@ -261,12 +276,13 @@ class Scenes:
         split: str = "train",
         length: int = 100_000,
         words: int | None = None,
+        groups: tuple[str, ...] | None = None,
     ):
-        check(style, size, split, words)
+        check(style, size, split, words, groups)
         if not isinstance(length, int) or length < 1:
             raise ValueError(f"length must be a whole number, at least 1, got {length!r}")
         self.style, self.size, self.split, self.length = style, size, split, length
-        self.rows = rows(style, split, words)
+        self.rows = rows(style, split, words, groups)
 
     def __len__(self) -> int:
         return self.length

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minimagen import pixels
-from minimagen.emoji import SPLITS, STYLES, Emoji, Scenes, placed, rasters
+from minimagen.emoji import ALONE, SCENES, SPLITS, STYLES, Emoji, Scenes, placed, rasters
 from minimagen.evaluate import (
     AlignmentReport,
     RetrievalReport,
@@ -30,19 +30,18 @@ Drawn = tuple[list[str], list[Tensor]]  # captions, and the pictures of the last
 def paper(name: str, split: str, kind: str | None, count: int, size: int) -> tuple[list[str], Iterator[Tensor]]:
     """`count` captions, and 2 `count` real pictures (1, 3, size, size) to compare with, drawn one at a time as they are read.
 
-    Of "shapes", `kind` or all kinds; of "emoji" and "scenes" of two, and of those named in one word, "things" and "two-things",
-    both styles in turn. The first `count` pictures belong to the captions.
+    Of "shapes", `kind` or all kinds; of the data sets of emoji, both styles in turn. The first `count` pictures belong to the
+    captions.
     """
-    words = 1 if "things" in name else None
     if name == "shapes":
         data = Shapes(size, split, {kind: 1.0} if kind else None)
         items, captions = [(data, i) for i in range(2 * count)], [data.caption(i) for i in range(count)]
-    elif name in ("scenes", "two-things"):
-        styles = [Scenes(style, size, split, words=words) for style in STYLES]
+    elif name in SCENES:
+        styles = [Scenes(style, size, split, **SCENES[name]) for style in STYLES]
         items = [(data, i) for i in range(count) for data in styles]
         captions = [data.caption(i) for data, i in items[:count]]
     else:
-        styles = [Emoji(style, size, split, words=words) for style in STYLES]
+        styles = [Emoji(style, size, split, **ALONE[name]) for style in STYLES]
         # 7919 is prime: steps of it come to every item, and to no concept twice soon.
         items = [(data, i * 7919 % len(data)) for i in range(count) for data in styles]
         captions = [data.caption(i) for data, i in items[:count]]
@@ -56,8 +55,7 @@ def examine(name: str, drawn: Iterable[Drawn], real: Iterable[Tensor]) -> dict:
     ones of the style, by the features of `likeness`)? frechet and edges: is it like real pictures? below: does it agree with
     the stage below? Pictures are measured as they come, and let go.
     """
-    one, two = ("emoji", "things"), ("scenes", "two-things")
-    judge = {"shapes": alignment, **dict.fromkeys(one, recognised), **dict.fromkeys(two, both_recognised)}[name]
+    judge = {"shapes": alignment, **dict.fromkeys(ALONE, recognised), **dict.fromkeys(SCENES, both_recognised)}[name]
     reports, ours, widths, below = [], [], [], []
     for captions, stages in drawn:
         top = stages[-1]

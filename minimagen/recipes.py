@@ -14,7 +14,7 @@ from minimagen import checkpoint, pixels
 from minimagen.cascade import stage_of
 from minimagen.checkpoint import SCHEDULES, Settings
 from minimagen.data import Captioned, Folder, Mixture, batches, crops
-from minimagen.emoji import STYLES, Emoji, Scenes, vocabulary
+from minimagen.emoji import ALONE, SCENES, STYLES, Emoji, Scenes, vocabulary
 from minimagen.files import make_folder, write
 from minimagen.guidance import drop_text
 from minimagen.noise import MAX_LOGSNR
@@ -67,25 +67,24 @@ RECIPES = {
 WEIGHTS = {"x0": velocity_weight, "v": None, "eps": None}  # of the loss, by target
 STAGES = tuple(dict.fromkeys(stage for stage, _ in RECIPES))
 PROFILES = tuple(dict.fromkeys(profile for _, profile in RECIPES))
-DATA = ("shapes", "things", "two-things", "emoji", "scenes", "some", "all")
+DATA = ("shapes", *ALONE, *SCENES, "some", "all")
 SHARES = {"single": 0.25, "pair": 0.4, "count": 0.05, "triple": 0.3}  # of the shapes that a network is trained on
 
 
 def dataset(name: str, size: int, split: str = "train") -> Captioned:
     """The captioned data of that name, else the folder of that path. Emoji and scenes of them come in both styles.
 
-    "things" are the emoji named in one word, "two-things" scenes of them; "some", what a CPU has time for, is shapes and things
-    in equal parts; "all" is shapes, emoji and scenes, as 3 : 2 : 1. Training captions of shapes come with stray
-    words between theirs.
+    "things" are the emoji named in one word, "two-things" scenes of them, "picnic" those of animals, plants, food and drink
+    alone; "some", what a CPU has time for, is shapes and things in equal parts; "all" is shapes, emoji and scenes, as
+    3 : 2 : 1. Training captions of shapes come with stray words between theirs.
     """
     if name == "shapes":
         stray = [word for word in vocabulary() if not telling(word)] if split == "train" else ()
         return Shapes(size, split, SHARES, stray=stray)
-    words = 1 if "things" in name else None
-    if name in ("emoji", "things"):
-        return Mixture(*(Emoji(style, size, split, words=words) for style in STYLES))
-    if name in ("scenes", "two-things"):
-        return Mixture(*(Scenes(style, size, split, words=words) for style in STYLES))
+    if name in ALONE:
+        return Mixture(*(Emoji(style, size, split, **ALONE[name]) for style in STYLES))
+    if name in SCENES:
+        return Mixture(*(Scenes(style, size, split, **SCENES[name]) for style in STYLES))
     if name == "some":
         return Mixture(*(dataset(part, size, split) for part in ("shapes", "things")), weights=[1, 1])
     if name == "all":

@@ -360,10 +360,8 @@ def test_bad_data_gets_one_line(refused, train, folder, here):
     command = train("base", "--out", "run", "--data")
     (here / "empty").mkdir()
     assert "metadata.jsonl" in refused(*command, "empty")
-    assert (
-        "data must be one of shapes, things, two-things, emoji, scenes, some, all or a folder of pictures, got 'nothing'"
-        in refused(*command, "nothing")
-    )
+    known = "shapes, emoji, things, scenes, two-things, picnic, some, all"
+    assert f"data must be one of {known} or a folder of pictures, got 'nothing'" in refused(*command, "nothing")
     (folder / "b.png").write_bytes(b"no picture at all")
     message = refused(*command, folder)
     assert "metadata.jsonl, line 2" in message
@@ -456,7 +454,7 @@ def test_evaluate_draws_and_scores_and_leaves_out_what_no_caption_states(call, t
     assert [stage["steps"] for stage in found["stages"]] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("data", ["things", "two-things", "emoji", "scenes"])
+@pytest.mark.parametrize("data", ["emoji", "things", "scenes", "two-things", "picnic"])
 def test_evaluate_asks_for_emoji_alone_and_in_scenes(call, tiny_cascade, here, data):
     command = ["evaluate", "--weights", tiny_cascade, "--device", "cpu", "--captions", 3, "--data", data, "--steps", 1]
     code, out, err = call(*command, "--out", "found.json", "--quiet")
@@ -506,7 +504,7 @@ def test_the_flags_name_what_the_library_has():
         "profile": [recipes.PROFILES],
         "split": [("train", "held-out", "unseen")],
         "kind": [tuple(KINDS)],
-        "data": [("shapes", "things", "two-things", "emoji", "scenes")],
+        "data": [("shapes", "emoji", "things", "scenes", "two-things", "picnic")],
     }
 
 

@@ -381,6 +381,12 @@ def test_a_scene_depends_on_its_number_alone_and_its_splits_share_no_caption():
     assert not any(" " in records("fluent-flat")[row]["caption"] for row in short.rows)
     assert 400 < len(short.rows) < len(train.rows)
     assert {row for i in range(20) for row in emoji.placed(short[i][1])[2]} <= set(short.rows)
+    food = Scenes(length=400, groups=("food-drink",))
+    assert food.rows == [row for row in train.rows if records("fluent-flat")[row]["group"] == "food-drink"]
+    assert {row for i in range(20) for row in emoji.placed(food[i][1])[2]} <= set(food.rows)
+    for groups in ("food-drink", (), ("food",)):
+        with pytest.raises(ValueError, match=r"groups must be some of smileys-emotion, people-body, .*, or None, got "):
+            Scenes(groups=groups)
     with pytest.raises(IndexError):
         train[400]
     with pytest.raises(ValueError, match="length must be a whole number, at least 1, got 0"):

@@ -448,10 +448,8 @@ def test_data_sets_have_names(tmp_path):
     assert not recipes.dataset("shapes", 32, "unseen").stray
     assert "moon" in (stray := recipes.dataset("shapes", 32).stray)
     assert not {"star", "red", "left", "tiny"} & set(stray)
-    with pytest.raises(
-        ValueError,
-        match="data must be one of shapes, things, two-things, emoji, scenes, some, all or a folder of pictures, got 'shape'",
-    ):
+    known = "shapes, emoji, things, scenes, two-things, picnic, some, all"
+    with pytest.raises(ValueError, match=f"data must be one of {known} or a folder of pictures, got 'shape'"):
         recipes.dataset("shape", 32)
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "red"}\n')
@@ -463,7 +461,7 @@ def test_data_sets_have_names(tmp_path):
 
 @pytest.mark.skipif(not (ROOT / "data" / "emoji").is_dir(), reason="the emoji are not built here")
 def test_drawn_data_sets_have_names_too():
-    for name in ("things", "two-things", "emoji", "scenes", "some", "all"):
+    for name in ("emoji", "things", "scenes", "two-things", "picnic", "some", "all"):
         data = recipes.dataset(name, 16)
         assert isinstance(data, Mixture)
         picture, caption = data[5]

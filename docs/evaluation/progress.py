@@ -3,8 +3,8 @@
 Each STAGE is a folder as `minimagen train` leaves it, or a copy made on the way and named LEG-STEP; they go on from the last
 point that the file holds. Every one draws the same held-out captions, 128 of each kind, from the same noise and with the same
 guidance; a stage of 32 pixels is read at 64. right: everything the caption says, or of things (emoji named in one word) the
-right one nearest, of scenes of two both; intervals hold 95 %. pictures: how many training had seen, all legs together.
-progress/STAGE.png: the first drawings of each kind. docs/WEIGHTS.md shows all of it.
+right one nearest, of picnics (two animals, plants or foods) both; intervals hold 95 %. pictures: how many training had seen,
+all legs together. progress/STAGE.png: the first drawings of each kind. docs/WEIGHTS.md shows all of it.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from minimagen.evaluate import alignment
 from minimagen.exam import both_recognised, paper, recognised
 from minimagen.files import processor, write
 
-KINDS, CAPTIONS, BATCH, READ = ("single", "pair", "triple", "things", "two-things"), 128, 32, 64
-JUDGES = {"things": recognised, "two-things": both_recognised}  # of shapes, `alignment`
+KINDS, CAPTIONS, BATCH, READ = ("single", "pair", "triple", "things", "picnic"), 128, 32, 64
+JUDGES = {"things": recognised, "picnic": both_recognised}  # of shapes, `alignment`
 ASKED = {kind: (kind, "held-out", None) if kind in JUDGES else ("shapes", "held-out", kind) for kind in KINDS}
 WEIGHT = 2.0  # of guidance, the same for all stages
-SHOWN = {"single": 4, "pair": 6, "triple": 2, "things": 4, "two-things": 4}  # drawings on a stage's strip
+SHOWN = {"single": 4, "pair": 6, "triple": 2, "things": 4, "picnic": 4}  # drawings on a stage's strip
 OUT = Path(__file__).with_name("progress.json")
 
 
