@@ -21,6 +21,7 @@ from PIL import Image
 from minimagen import __version__, cli, exam, recipes
 from minimagen.cascade import Cascade
 from minimagen.checkpoint import Settings
+from minimagen.emoji import ALONE, SCENES
 from minimagen.pixels import from_uint8, to_uint8
 from minimagen.samplers import STEPS
 from minimagen.shapes import KINDS, Shapes
@@ -504,7 +505,7 @@ def test_the_flags_name_what_the_library_has():
         "profile": [recipes.PROFILES],
         "split": [("train", "held-out", "unseen")],
         "kind": [tuple(KINDS)],
-        "data": [("shapes", "emoji", "things", "scenes", "two-things", "picnic")],
+        "data": [("shapes", *ALONE, *SCENES)],
     }
 
 
