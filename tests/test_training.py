@@ -23,7 +23,7 @@ from minimagen import checkpoint, recipes
 from minimagen.conditioning import Cond, Text
 from minimagen.data import Crops, Folder, Mixture
 from minimagen.denoiser import Denoiser
-from minimagen.emoji import STYLES, Emoji
+from minimagen.emoji import STYLES, Emoji, records
 from minimagen.guidance import drop_text
 from minimagen.noise import cosine
 from minimagen.shapes import Shapes
@@ -469,6 +469,9 @@ def test_drawn_data_sets_have_names_too():
         assert caption
     things = recipes.dataset("things", 16).datasets
     assert [part.items for part in things] == [Emoji(style, 16, words=1).items for style in STYLES]
+    shown = [records(part.style)[row] for part in recipes.dataset("picnic", 16).datasets for row in part.rows]
+    assert {record["group"] for record in shown} == {"animals-nature", "food-drink"}
+    assert not any(" " in record["caption"] for record in shown)
     assert recipes.dataset("some", 16).weights == [1, 1]
 
 
