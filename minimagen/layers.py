@@ -41,9 +41,9 @@ def zeroed(module: nn.Module) -> nn.Module:
     return module
 
 
-def norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation with 32 groups, or the largest power of two that divides the channels where 32 does not."""
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+def norm(channels: int, groups: int = 32) -> nn.GroupNorm:
+    """Group normalisation, with the largest number of groups that divides both `groups` (32 in the paper) and the channels."""
+    return nn.GroupNorm(math.gcd(groups, channels), channels)
 
 
 class Resample(nn.Module):
@@ -66,12 +66,12 @@ class ResBlock(nn.Module):
     Source: Imagen, appendix F.1; Dhariwal and Nichol 2021, section 3. Lesson 05.
     """
 
-    def __init__(self, channels: int, out: int, emb: int, factor: float = 1):
+    def __init__(self, channels: int, out: int, emb: int, factor: float = 1, groups: int = 32):
         super().__init__()
-        self.norm1, self.conv1 = norm(channels), nn.Conv2d(channels, out, 3, padding=1)
+        self.norm1, self.conv1 = norm(channels, groups), nn.Conv2d(channels, out, 3, padding=1)
         self.resample = Resample(factor)
         self.modulate = nn.Linear(emb, 2 * out)
-        self.norm2, self.conv2 = norm(out), zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.norm2, self.conv2 = norm(out, groups), zeroed(nn.Conv2d(out, out, 3, padding=1))
         self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
@@ -88,14 +88,14 @@ class Attention(nn.Module):
     kind "cross": the text's alone (its 1024 network, which is too large to look at itself). Lessons 05 and 10.
     """
 
-    def __init__(self, channels: int, text_width: int | None, head_width: int, kind: str):
+    def __init__(self, channels: int, text_width: int | None, head_width: int, kind: str, groups: int = 32):
         super().__init__()
         if kind not in ("self", "cross") or (kind == "cross" and text_width is None):
             raise ValueError(f"attention must be 'self', 'cross' (with text) or None at each level, got {kind!r}")
         if channels % head_width:
             raise ValueError(f"head_width must divide the {channels} channels of a level with attention, got {head_width}")
         self.heads, self.kind = channels // head_width, kind
-        self.norm = norm(channels)
+        self.norm = norm(channels, groups)
         self.query = nn.Conv2d(channels, channels, 1)
         self.key_value = nn.Conv2d(channels, 2 * channels, 1) if kind == "self" else None
         self.text_key_value = nn.Linear(text_width, 2 * channels) if text_width else None

@@ -18,6 +18,7 @@ class UNetConfig:
     text_width: the text encoder's width D, None for a network without text. lowres: conditioned on the picture below.
     neighbours: reach of the trained adapter over the text's states, 0 for none (the paper).
     patch: patch x patch pixels are folded into channels before the first convolution (1 in the paper).
+    groups: of channels that are normalised together, at most (32 in the paper, whose levels are 128 channels wide and more).
     Raises `ValueError` when the three tuples differ in length, a number is not positive or channels no multiple of 4.
     """
 
@@ -31,6 +32,7 @@ class UNetConfig:
     patch: int = 1
     head_width: int = 32
     image_channels: int = 3
+    groups: int = 32
 
     def __post_init__(self):
         for name in ("multipliers", "blocks", "attention"):
@@ -40,7 +42,7 @@ class UNetConfig:
                 "multipliers, blocks and attention must have one entry a level, "
                 f"got {len(self.multipliers)}, {len(self.blocks)} and {len(self.attention)}"
             )
-        for name in ("patch", "head_width", "image_channels", "text_width"):
+        for name in ("patch", "head_width", "image_channels", "groups", "text_width"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.neighbours < 0:
@@ -83,18 +85,20 @@ class UNet(Conditioned):
                 channels = width
                 kept.append(channels)
             if i < len(widths) - 1:
-                self.down.append(nn.ModuleList([ResBlock(channels, channels, emb, factor=0.5)]))
+                self.down.append(nn.ModuleList([ResBlock(channels, channels, emb, 0.5, config.groups)]))
                 kept.append(channels)
         kind = next((kind for kind in reversed(config.attention) if kind), None)
-        self.middle = nn.ModuleList([*_level(config, channels, channels, emb, kind), ResBlock(channels, channels, emb)])
+        self.middle = nn.ModuleList(
+            [*_level(config, channels, channels, emb, kind), ResBlock(channels, channels, emb, groups=config.groups)]
+        )
         self.up = nn.ModuleList()
         for i, width in reversed(list(enumerate(widths))):
             for j in range(config.blocks[i] + 1):
                 self.up.append(_level(config, channels + kept.pop(), width, emb, config.attention[i]))
                 channels = width
                 if i and j == config.blocks[i]:
-                    self.up[-1].append(ResBlock(channels, channels, emb, factor=2))
-        self.last = nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, last, 3, padding=1)))
+                    self.up[-1].append(ResBlock(channels, channels, emb, 2, config.groups))
+        self.last = nn.Sequential(norm(channels, config.groups), nn.SiLU(), zeroed(nn.Conv2d(channels, last, 3, padding=1)))
 
     def forward(self, z: Tensor, logsnr: Tensor, cond: Cond | Prepared | None = None) -> Tensor:
         """z (B, C, H, W), logsnr (B,), cond what was asked or what `prepare` made of it -> (B, C, H, W)."""
@@ -131,7 +135,7 @@ class EfficientUNet(Conditioned):
         self.before = nn.ModuleList(_stack(config, i, emb) for i in range(len(widths)))
         self.after = nn.ModuleList(_stack(config, i, emb) for i in reversed(range(len(widths))))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in reversed(list(zip(outer, widths, strict=False))))
-        self.last = nn.Sequential(norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], last, 3, padding=1)))
+        self.last = nn.Sequential(norm(widths[0], config.groups), nn.SiLU(), zeroed(nn.Conv2d(widths[0], last, 3, padding=1)))
 
     def forward(self, z: Tensor, logsnr: Tensor, cond: Cond | Prepared | None = None) -> Tensor:
         """z (B, C, H, W), logsnr (B,), cond with the low-resolution picture, or what `prepare` made of it -> (B, C, H, W)."""
@@ -154,15 +158,19 @@ NETWORKS = {"unet": UNet, "efficient": EfficientUNet}
 
 def _level(config: UNetConfig, channels: int, width: int, emb: int, kind: str | None) -> nn.ModuleList:
     """One residual block, with attention behind it where the level has it."""
-    layer = nn.ModuleList([ResBlock(channels, width, emb)])
-    return layer.append(Attention(width, config.text_width, config.head_width, kind)) if kind else layer
+    layer = nn.ModuleList([ResBlock(channels, width, emb, groups=config.groups)])
+    return layer.append(_attention(config, width, kind)) if kind else layer
 
 
 def _stack(config: UNetConfig, i: int, emb: int) -> nn.ModuleList:
     """A level of the Efficient U-Net: its residual blocks, then attention."""
     width, kind = config.widths[i], config.attention[i]
-    layer = nn.ModuleList(ResBlock(width, width, emb) for _ in range(config.blocks[i]))
-    return layer.append(Attention(width, config.text_width, config.head_width, kind)) if kind else layer
+    layer = nn.ModuleList(ResBlock(width, width, emb, groups=config.groups) for _ in range(config.blocks[i]))
+    return layer.append(_attention(config, width, kind)) if kind else layer
+
+
+def _attention(config: UNetConfig, width: int, kind: str) -> Attention:
+    return Attention(width, config.text_width, config.head_width, kind, config.groups)
 
 
 def _run(layer: nn.ModuleList, h: Tensor, emb: Tensor, text, mask: Tensor | None) -> Tensor:
@@ -191,8 +199,8 @@ TINY = {
 }
 SHIPPED = {
     "base": UNetConfig(32, (3, 3, 4), (1, 1, 1), ("cross", "self", "self"), text_width=TEXT, neighbours=2, patch=4),
-    "sr256": UNetConfig(32, (2, 3), (1, 2), (None, "cross"), text_width=TEXT, lowres=True, patch=4),
-    "sr1024": UNetConfig(32, (2, 3), (1, 2), (None, "cross"), text_width=TEXT, lowres=True, patch=4),
+    "sr256": UNetConfig(32, (2, 3), (1, 2), (None, "cross"), text_width=TEXT, lowres=True, patch=4, groups=2),
+    "sr1024": UNetConfig(32, (2, 3), (1, 2), (None, "cross"), text_width=TEXT, lowres=True, patch=4, groups=2),
 }
 # Imagen, appendix F.1, F.2, F.3, with T5-XXL's 4096. As printed, F.2 and F.3 differ by their attention alone, so they cannot
 # have the 600 M and 400 M parameters that the text of the paper gives.

@@ -88,6 +88,13 @@ def test_norm_has_32_groups_or_the_power_of_two_that_divides(channels, groups):
     torch.testing.assert_close(parts.var(2, correction=0), torch.ones(2, groups), rtol=0, atol=1e-4)
 
 
+def test_a_group_of_one_channel_forgets_what_colour_a_flat_page_has():
+    red, blue = (drawn(1, 8, 1, 1, seed=seed).expand(1, 8, 4, 4) for seed in (1, 2))
+    torch.testing.assert_close(norm(8)(red), norm(8)(blue), rtol=0, atol=1e-3)  # eight groups: both are nothing
+    assert (norm(8, 2)(red) - norm(8, 2)(blue)).abs().max() > 0.5
+    assert norm(8, 2).num_groups == 2
+
+
 def test_resample_takes_the_mean_of_four_pixels_or_repeats_one():
     x = torch.tensor([[[[0.0, 2.0], [4.0, 6.0]]]])
     assert Resample(0.5)(x).tolist() == [[[[3.0]]]]

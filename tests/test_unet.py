@@ -278,6 +278,16 @@ def test_nothing_is_kept_inside_the_network(kind):
 # the skips of the Efficient U-Net
 
 
+@BOTH
+def test_every_normalisation_has_the_groups_of_the_config(kind):
+    network, config = KINDS[kind]
+    for groups in (1, 4):
+        modules = list(network(replace(config, groups=groups)).modules())
+        found = [module.num_groups for module in modules if isinstance(module, torch.nn.GroupNorm)]
+        assert len(found) > 5
+        assert set(found) == {groups}
+
+
 def test_a_scaled_skip_keeps_the_variance():
     """Independent halves: (h + skip) / sqrt 2 keeps 1.00; unscaled it is 2.00, and with the skip alone scaled 1.50."""
     h, skip = drawn(10**6), drawn(10**6, seed=1)
@@ -331,7 +341,7 @@ def test_a_config_refuses_what_is_no_network():
         replace(good, blocks=(1,))
     with pytest.raises(ValueError, match="one entry a level, got 0, 0 and 0"):
         replace(good, multipliers=(), blocks=(), attention=())
-    for name in ("patch", "head_width", "image_channels", "text_width"):
+    for name in ("patch", "head_width", "image_channels", "groups", "text_width"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             replace(good, **{name: 0})
     with pytest.raises(ValueError, match="neighbours must be at least 0, got -1"):
