@@ -475,6 +475,12 @@ def test_drawn_data_sets_have_names_too():
     assert recipes.dataset("some", 16).weights == [1, 1]
 
 
+def test_the_recipes_can_go_on_from_the_shipped_weights():
+    for stage, profile in recipes.RECIPES:
+        _, shipped = checkpoint.load(ROOT / "data" / "weights" / stage)
+        assert recipes.RECIPES[stage, profile].settings.config == shipped.config
+
+
 # the command, killed and resumed; one process and two
 
 HARNESS = """

@@ -275,9 +275,6 @@ def test_nothing_is_kept_inside_the_network(kind):
     assert torch.equal(net(z, level, cond), before)
 
 
-# the skips of the Efficient U-Net
-
-
 @BOTH
 def test_every_normalisation_has_the_groups_of_the_config(kind):
     network, config = KINDS[kind]
@@ -286,6 +283,9 @@ def test_every_normalisation_has_the_groups_of_the_config(kind):
         found = [module.num_groups for module in modules if isinstance(module, torch.nn.GroupNorm)]
         assert len(found) > 5
         assert set(found) == {groups}
+
+
+# the skips of the Efficient U-Net
 
 
 def test_a_scaled_skip_keeps_the_variance():
