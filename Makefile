@@ -51,7 +51,7 @@ lint: $(TESTS) ## check the style of the code and of the notebooks
 # On a processor with bf16 in its matrix units, make TRAIN=--bf16 weights takes little more than half the time.
 weights: $(CORE) ## train the text encoder and the three networks of data/weights again, into runs/
 	test -f runs/text/training_log.json || $(BIN)/python data/pretrain_text.py --minutes 29 --out runs/text
-	$(BIN)/minimagen train base --data some --size 32 --steps 34000 --text-encoder runs/text --out runs/base32 --resume $(TRAIN)
+	$(BIN)/minimagen train base --data some --size 32 --steps 46000 --text-encoder runs/text --out runs/base32 --resume $(TRAIN)
 	$(BIN)/minimagen train base --data some --text-encoder runs/text --from runs/base32 --out runs/base --resume $(TRAIN)
 	$(BIN)/minimagen train sr256 --data some --text-encoder runs/text --out runs/sr256 --resume $(TRAIN)
 	$(BIN)/minimagen train sr1024 --data some --text-encoder runs/text --from runs/sr256 --out runs/sr1024 --resume $(TRAIN)

@@ -326,7 +326,7 @@ def _train_parser(commands) -> None:
         "--data",
         default="shapes",
         help="shapes, emoji, scenes (of two emoji), things (emoji named in one word), two-things (scenes of those), "
-        "picnic (scenes of two animals, plants or foods named so), some (shapes and things), all, "
+        "picnic (scenes of two animals, plants or foods named so), some (shapes, things and picnics), all, "
         "or a folder of your own: pictures and a metadata.jsonl "
         'with a line {"file_name": "a.png", "text": "a red kite"} for each (default: shapes)',
     )

@@ -472,7 +472,7 @@ def test_drawn_data_sets_have_names_too():
     shown = [records(part.style)[row] for part in recipes.dataset("picnic", 16).datasets for row in part.rows]
     assert {record["group"] for record in shown} == {"animals-nature", "food-drink"}
     assert not any(" " in record["caption"] for record in shown)
-    assert recipes.dataset("some", 16).weights == [1, 1]
+    assert recipes.dataset("some", 16).weights == [9, 3, 8]
 
 
 def test_the_recipes_can_go_on_from_the_shipped_weights():
