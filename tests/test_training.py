@@ -472,7 +472,10 @@ def test_drawn_data_sets_have_names_too():
     shown = [records(part.style)[row] for part in recipes.dataset("picnic", 16).datasets for row in part.rows]
     assert {record["group"] for record in shown} == {"animals-nature", "food-drink"}
     assert not any(" " in record["caption"] for record in shown)
-    assert recipes.dataset("some", 16).weights == [9, 3, 8]
+    some = recipes.dataset("some", 16)
+    assert some.weights == [9, 3, 8]
+    alone = [recipes.dataset(name, 16) for name in ("shapes", "things", "picnic")]
+    assert [part[0][1] for part in some.datasets] == [part[0][1] for part in alone]
 
 
 def test_the_recipes_can_go_on_from_the_shipped_weights():
