@@ -42,6 +42,13 @@ SENTENCES = {
         "a flat drawing of a fish below an umbrella",
         "a shaded drawing with an open book on the left and a crown on the right",
     ),
+    "Two animals, plants or foods": (
+        *("a flat drawing of a cat to the left of a banana", "a rabbit left of a carrot, shaded style"),
+        "a flat drawing of a butterfly above a tulip",
+        *("a shaded drawing with an owl at the top and a mushroom at the bottom", "a frog under a lemon, flat style"),
+        "a shaded drawing of a pizza to the right of a penguin",
+        *("a flat drawing of a strawberry below a cow", "a whale over a pineapple, shaded style"),
+    ),
     "What no training caption says": (
         *("a happy cat", "a green apple", "a red car in the rain", "two hearts of gold", "a blue banana"),
         *("a star inside a circle", "no circle", "a photograph of the sea at night"),
@@ -82,8 +89,9 @@ def main() -> None:
     text = [
         "# Gallery\n",
         f"{sum(map(len, SENTENCES.values()))} sentences, written down before any was drawn. Each is drawn once, nothing",
-        "is picked, and the failures stay in. The shipped weights know rendered shapes, and emoji that are named in one",
-        "word. Two emoji in one picture stood in one early leg of their training, to no avail, and free sentences in none.",
+        "is picked, and the failures stay in. The shipped weights know rendered shapes, emoji that are named in one",
+        "word, and two animals, plants or foods among these in one picture. Longer names stood in one early leg of their",
+        "training, and free sentences in none.",
         "",
         "Sentence *n* of a group has the seed *n* − 1. Shown is the second stage, 256 pixels, a little reduced;",
         "`python docs/gallery.py` draws it again. How often drawings are right is measured on hundreds of captions, see",
