@@ -76,7 +76,7 @@ def guidance_off() -> None:
 @torch.no_grad()
 def efficient() -> None:
     """The Efficient U-Net against the U-Net of the same widths and blocks, one 256-pixel picture."""
-    config = replace(SHIPPED["sr256"], attention=(None, None))
+    config = replace(SHIPPED["sr256"], attention=(None, None, None))
     cond = Cond(text(1, 12), LowRes(torch.randn(1, 3, 64, 64), torch.zeros(1)))
     z, logsnr = torch.randn(1, 3, 256, 256), torch.zeros(1)
     plain, thrifty = UNet(config).eval(), EfficientUNet(config).eval()

@@ -58,7 +58,7 @@ SR1024 = Settings(1024, "efficient", SHIPPED["sr1024"], target="x0", schedule="l
 
 RECIPES = {
     ("base", "cpu"): Recipe(BASE, batch=64, rate=1e-3, steps=60_000, warm=200, shift=-2.0),  # after 46,000 at 32
-    ("sr256", "cpu"): Recipe(SR256, batch=16, rate=1e-3, steps=14_000, warm=100, crop=128, most_aug=0.3),
+    ("sr256", "cpu"): Recipe(SR256, batch=16, rate=1e-3, steps=24_000, warm=100, crop=128, most_aug=0.3),
     ("sr1024", "cpu"): Recipe(SR1024, batch=16, rate=1e-3, steps=16_000, warm=100, crop=128, most_aug=0.3),  # from sr256's
     ("base", "gpu"): Recipe(BASE, batch=512, rate=1e-3, steps=40_000, warm=1_000, save=2_000, decay=0.9995),
     ("sr256", "gpu"): Recipe(SR256, batch=256, rate=1e-3, steps=10_000, warm=500, crop=128, save=2_000),

@@ -199,8 +199,8 @@ TINY = {
 }
 SHIPPED = {
     "base": UNetConfig(32, (3, 3, 4), (1, 1, 1), ("cross", "self", "self"), text_width=TEXT, neighbours=2, patch=4),
-    "sr256": UNetConfig(32, (2, 3), (1, 2), (None, "cross"), text_width=TEXT, lowres=True, patch=4),
-    "sr1024": UNetConfig(32, (2, 3), (1, 2), (None, "cross"), text_width=TEXT, lowres=True, patch=4),
+    "sr256": UNetConfig(32, (1, 2, 3), (1, 1, 2), (None, None, "cross"), text_width=TEXT, lowres=True, patch=2, groups=4),
+    "sr1024": UNetConfig(32, (1, 2, 3), (1, 1, 2), (None, None, "cross"), text_width=TEXT, lowres=True, patch=2, groups=4),
 }
 # Imagen, appendix F.1, F.2, F.3, with T5-XXL's 4096. As printed, F.2 and F.3 differ by their attention alone, so they cannot
 # have the 600 M and 400 M parameters that the text of the paper gives.
