@@ -8,9 +8,9 @@ CORE := $(VENV)/.installed-core
 TESTS := $(VENV)/.installed-notebooks,test,oracle,classroom,browser
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 SOLUTIONS := $(sort $(wildcard notebooks/solutions/*.ipynb))
-BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+BENCHMARKS := speed efficient_unet cascade
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadscope
-NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300
+NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=3600
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lessons classroom lab lint weights benchmark clean
@@ -32,13 +32,13 @@ test-all: test ## the same, then every notebook with its solutions, and every le
 
 # make lessons LESSONS="02 07" builds some; LESSONS="--refresh 02" also measures the run time and takes widgets' pictures again.
 lessons: $(TESTS) ## execute the lessons and derive the learner's edition; twice leaves git clean
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python notebooks/build.py $(LESSONS)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tools.build_lessons $(LESSONS)
 
 COURSE ?= classroom
 
 # make classroom COURSE=~/diffusion LESSONS="02 03" makes it elsewhere, of some lessons; what is there already stays as it is.
 classroom: $(VENV)/.installed-notebooks,classroom ## make a course for nbgrader out of the lessons (docs/TEACHING.md)
-	$(BIN)/python notebooks/classroom.py $(COURSE) $(LESSONS)
+	$(BIN)/python -m tools.make_classroom $(COURSE) $(LESSONS)
 
 lab: $(VENV)/.installed-notebooks ## open the lessons in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -50,7 +50,7 @@ lint: $(TESTS) ## check the style of the code and of the notebooks
 # as many pages, but in legs of `train --from`, each with a warm-up and a cooling of its own: docs/WEIGHTS.md has them all.)
 # On a processor with bf16 in its matrix units, make TRAIN=--bf16 weights takes little more than half the time.
 weights: $(CORE) ## train the text encoder and the three networks of data/weights again, into runs/
-	test -f runs/text/training_log.json || $(BIN)/python data/pretrain_text.py --minutes 29 --out runs/text
+	test -f runs/text/training_log.json || $(BIN)/python -m tools.pretrain_text --minutes 29 --out runs/text
 	$(BIN)/minimagen train base --data some --size 32 --steps 46000 --text-encoder runs/text --out runs/base32 --resume $(TRAIN)
 	$(BIN)/minimagen train base --data some --text-encoder runs/text --from runs/base32 --out runs/base --resume $(TRAIN)
 	$(BIN)/minimagen train sr256 --data some --text-encoder runs/text --out runs/sr256 --resume $(TRAIN)
@@ -58,12 +58,12 @@ weights: $(CORE) ## train the text encoder and the three networks of data/weight
 	cp data/weights/cascade.json runs/
 	$(BIN)/minimagen evaluate --weights runs --kind single --split held-out
 
-benchmark: $(VENV)/.installed-bench ## run every script of benchmarks/
-	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python "$$script"; done
+benchmark: $(VENV)/.installed-bench ## run the benchmarks of experiments/
+	@set -e; for name in $(BENCHMARKS); do echo "$$name"; $(BIN)/python -m experiments.$$name; done
 
 clean: ## remove what make, the tests and the build have made; runs/ and its training stay
 	rm -rf $(VENV) demo dist build .cache .pytest_cache .ruff_cache .hypothesis
-	find minimagen tests benchmarks data notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find minimagen tests tools experiments notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

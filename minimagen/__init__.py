@@ -1,8 +1,8 @@
 """From a sentence to a 1024x1024 picture: a text-to-image diffusion cascade, small enough to read.
 
-The handful of names that the README's example needs are found here, each loaded from its module when it is first used, so that
-`import minimagen` stays cheap. Everything else is imported from the module that the lesson of its derivation names:
-`from minimagen.guidance import guided`.
+The handful of names that the README's example needs are found here, each loaded from its module
+when it is first used, so that `import minimagen` stays cheap. Everything else is imported from the
+module that the lesson of its derivation names: `from minimagen.guidance import guided`.
 """
 
 from importlib import import_module

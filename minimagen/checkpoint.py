@@ -1,4 +1,6 @@
-"""Lesson 14. A trained network as a folder: `stage.json` says what it is, `weights.safetensors` holds it. No pickle."""
+"""Lesson 14. A trained network as a folder: `stage.json` says what it is, `weights.safetensors`
+holds it. No pickle.
+"""
 
 import json
 import math
@@ -24,9 +26,10 @@ SCHEDULES = {"cosine": noise.cosine, "linear": noise.linear}
 class Settings:
     """What a stage is, and how it is meant to be sampled: everything in `stage.json`.
 
-    size: side of its pictures; network "unet" or "efficient" with its config; target "v", "eps", "x0"; schedule "cosine" or
-    "linear"; steps, sampler, weight, threshold, percentile: the defaults of drawing; aug_level: None for a base.
-    trained: notes on how the weights came to be. Raises `ValueError` on a name that does not exist and a number out of range.
+    size: side of its pictures; network "unet" or "efficient" with its config; target "v", "eps",
+    "x0"; schedule "cosine" or "linear"; steps, sampler, weight, threshold, percentile: the defaults
+    of drawing; aug_level: None for a base. trained: notes on how the weights came to be. Raises
+    `ValueError` on a name that does not exist and a number out of range.
     """
 
     size: int
@@ -45,16 +48,30 @@ class Settings:
     def __post_init__(self):
         if not isinstance(self.config, UNetConfig):
             object.__setattr__(self, "config", UNetConfig(**self.config))
-        tables = {"network": NETWORKS, "target": TARGETS, "schedule": SCHEDULES, "sampler": STEPS, "threshold": THRESHOLDS}
+        tables = {
+            "network": NETWORKS,
+            "target": TARGETS,
+            "schedule": SCHEDULES,
+            "sampler": STEPS,
+            "threshold": THRESHOLDS,
+        }
         for name, table in tables.items():
             if getattr(self, name) not in table:
-                raise ValueError(f"{name} must be one of {', '.join(table)}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(table)}, got {getattr(self, name)!r}"
+                )
         numbers = {
             "size": (_whole(self.size), "a whole number, at least 1"),
             "steps": (_whole(self.steps), "a whole number, at least 1"),
             "weight": (_within(self.weight, -math.inf, math.inf), "a finite number"),
-            "percentile": (_within(self.percentile, 0, 1) and self.percentile > 0, "a fraction in (0, 1]"),
-            "aug_level": (self.aug_level is None or _within(self.aug_level, 0, 1), "in [0, 1], or None for a base"),
+            "percentile": (
+                _within(self.percentile, 0, 1) and self.percentile > 0,
+                "a fraction in (0, 1]",
+            ),
+            "aug_level": (
+                self.aug_level is None or _within(self.aug_level, 0, 1),
+                "in [0, 1], or None for a base",
+            ),
         }
         for name, (holds, wanted) in numbers.items():
             if not holds:
@@ -66,12 +83,17 @@ class Settings:
 
 
 def save(folder: str | Path, denoiser: Denoiser, settings: Settings) -> None:
-    """Write a stage's folder: weights in bfloat16 (half the size, far below what sampling notices), then `stage.json`."""
+    """Write a stage's folder: weights in bfloat16 (half the size, far below what sampling notices),
+    then `stage.json`.
+    """
     folder = Path(folder)
     weights = {
-        name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in denoiser.net.state_dict().items()
+        name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
+        for name, tensor in denoiser.net.state_dict().items()
     }
-    write(folder / "weights.safetensors", lambda path: path.write_bytes(to_bytes(weights)))  # save_file hides it from others
+    write(
+        folder / "weights.safetensors", lambda path: path.write_bytes(to_bytes(weights))
+    )  # save_file hides it from others
     text = json.dumps(asdict(settings), indent=1) + "\n"
     write(folder / "stage.json", lambda path: path.write_text(text, encoding="utf-8"))
 
@@ -79,7 +101,8 @@ def save(folder: str | Path, denoiser: Denoiser, settings: Settings) -> None:
 def load(folder: str | Path, device: str | torch.device | None = None) -> tuple[Denoiser, Settings]:
     """Read a stage's folder: a denoiser in float32, ready to draw, and its settings.
 
-    Raises `ValueError` naming the file where one is missing, damaged, cut short, or does not fit the other.
+    Raises `ValueError` naming the file where one is missing, damaged, cut short, or does not fit
+    the other.
     """
     folder = Path(folder)
     denoiser, settings = read_json(folder / "stage.json", _empty)
@@ -89,18 +112,26 @@ def load(folder: str | Path, device: str | torch.device | None = None) -> tuple[
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} must be a whole safetensors file: {error}") from error
     try:
-        denoiser.net.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+        denoiser.net.load_state_dict(
+            {name: tensor.float() for name, tensor in weights.items()}, assign=True
+        )
     except RuntimeError as error:
         told = " ".join(str(error).split())[:300]  # torch lists every tensor
-        raise ValueError(f"{path} does not fit the network of {folder / 'stage.json'}: {told}") from error
-    broken = [name for name, tensor in denoiser.net.state_dict().items() if not tensor.isfinite().all()]
+        raise ValueError(
+            f"{path} does not fit the network of {folder / 'stage.json'}: {told}"
+        ) from error
+    broken = [
+        name for name, tensor in denoiser.net.state_dict().items() if not tensor.isfinite().all()
+    ]
     if broken:
         raise ValueError(f"{path} must hold finite weights, but {broken[0]} does not")
     return denoiser.requires_grad_(False).eval().to(device or "cpu"), settings
 
 
 def read_json(path: Path, use):
-    """`use` of what a JSON file holds; raises `ValueError` naming the file when it is missing, damaged or does not fit."""
+    """`use` of what a JSON file holds; raises `ValueError` naming the file when it is missing,
+    damaged or does not fit.
+    """
     try:
         return use(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
@@ -119,4 +150,9 @@ def _whole(value) -> bool:
 
 
 def _within(value, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= value <= high
+    )

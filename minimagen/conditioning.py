@@ -1,4 +1,6 @@
-"""What a network is told besides the noisy picture: a sentence, and for super-resolution the picture below."""
+"""What a network is told besides the noisy picture: a sentence, and for super-resolution the
+picture below.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -9,13 +11,19 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Text:
-    """Token states of a frozen text encoder: `tokens` (B, L, D), `mask` (B, L) bool, True = real token. Lesson 10."""
+    """Token states of a frozen text encoder: `tokens` (B, L, D), `mask` (B, L) bool, True = real
+    token. Lesson 10.
+    """
 
     tokens: Tensor
     mask: Tensor
 
     def __post_init__(self):
-        if self.tokens.ndim != 3 or self.mask.shape != self.tokens.shape[:2] or self.mask.dtype != torch.bool:
+        if (
+            self.tokens.ndim != 3
+            or self.mask.shape != self.tokens.shape[:2]
+            or self.mask.dtype != torch.bool
+        ):
             raise ValueError(
                 "Text: tokens must be (B, L, D) and mask (B, L) bool, "
                 f"got {tuple(self.tokens.shape)} and {tuple(self.mask.shape)} {self.mask.dtype}"
@@ -33,14 +41,18 @@ class Text:
         return Text(tokens, self.mask.to(tokens.device))
 
     def padded(self, length: int) -> "Text":
-        """The same text with empty places up to `length`; they are masked, so nothing that attends changes."""
+        """The same text with empty places up to `length`; they are masked, so nothing that attends
+        changes.
+        """
         extra = length - self.tokens.shape[1]
         return Text(F.pad(self.tokens, (0, 0, 0, extra)), F.pad(self.mask, (0, extra)))
 
 
 @dataclass(frozen=True)
 class LowRes:
-    """The picture of the stage below, noised: `image` (B, C, h, w) at its own size, `logsnr` (B,) of its noise. Lesson 13."""
+    """The picture of the stage below, noised: `image` (B, C, h, w) at its own size, `logsnr` (B,)
+    of its noise. Lesson 13.
+    """
 
     image: Tensor
     logsnr: Tensor
@@ -66,27 +78,45 @@ class Cond:
         return len(self.text if self.text is not None else self.lowres)
 
     def __getitem__(self, rows: slice | Tensor) -> "Cond":
-        return Cond(*(part[rows] if part is not None else None for part in (self.text, self.lowres)))
+        return Cond(
+            *(part[rows] if part is not None else None for part in (self.text, self.lowres))
+        )
 
     def to(self, *args, **kwargs) -> "Cond":
-        return Cond(*(part.to(*args, **kwargs) if part is not None else None for part in (self.text, self.lowres)))
+        return Cond(
+            *(
+                part.to(*args, **kwargs) if part is not None else None
+                for part in (self.text, self.lowres)
+            )
+        )
 
     def without_text(self, drop: Tensor | None = None) -> "Cond":
-        """Clear the text's mask, for every picture or where `drop` (B,) bool is True; the low-resolution picture stays.
+        """Clear the text's mask, for every picture or where `drop` (B,) bool is True; the
+        low-resolution picture stays.
 
-        The network then attends to its learned null token alone.
-        Differs from the paper: Imagen (section 2.2) zeroes the embeddings; an empty mask needs no second code path.
+        The network then attends to its learned null token alone. Differs from the paper: Imagen
+        (section 2.2) zeroes the embeddings; an empty mask needs no second code path.
         """
         if self.text is None:
             return self
-        keep = torch.zeros_like(self.text.mask) if drop is None else self.text.mask & ~drop.to(self.text.mask.device)[:, None]
+        keep = (
+            torch.zeros_like(self.text.mask)
+            if drop is None
+            else self.text.mask & ~drop.to(self.text.mask.device)[:, None]
+        )
         return replace(self, text=Text(self.text.tokens, keep))
 
 
 def stack(first: Cond, second: Cond) -> Cond:
-    """Two conditions of the same kind as one batch, first (B) then second (B): the doubled batch of guidance. Lesson 08."""
-    if (first.text is None) != (second.text is None) or (first.lowres is None) != (second.lowres is None):
-        raise ValueError("stack: both conditions must have text, and both a low-resolution picture, or neither")
+    """Two conditions of the same kind as one batch, first (B) then second (B): the doubled batch of
+    guidance. Lesson 08.
+    """
+    if (first.text is None) != (second.text is None) or (first.lowres is None) != (
+        second.lowres is None
+    ):
+        raise ValueError(
+            "stack: both conditions must have text, and both a low-resolution picture, or neither"
+        )
     text = lowres = None
     if first.text is not None:
         length = max(first.text.tokens.shape[1], second.text.tokens.shape[1])

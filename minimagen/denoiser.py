@@ -1,4 +1,6 @@
-"""Lesson 04. What a network predicts, and the loss: noise, clean picture and velocity are three readings of one estimate."""
+"""Lesson 04. What a network predicts, and the loss: noise, clean picture and velocity are three
+readings of one estimate.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from minimagen.noise import alpha_sigma, diffuse
 
 @dataclass(frozen=True)
 class Prediction:
-    """An estimate of the clean picture seen from z: only x0 is stored, so its other readings can never disagree with it.
+    """An estimate of the clean picture seen from z: only x0 is stored, so its other readings can
+    never disagree with it.
 
     z, x0 (B, ...); logsnr (B,). float32 or better. Lessons 04 and 09.
     """
@@ -30,7 +33,9 @@ class Prediction:
 
     @cached_property
     def v(self) -> Tensor:
-        """The velocity v = alpha eps - sigma x0 (Salimans and Ho 2022, section 4) = (alpha z - x0) / sigma."""
+        """The velocity v = alpha eps - sigma x0 (Salimans and Ho 2022, section 4) = (alpha z - x0)
+        / sigma.
+        """
         alpha, sigma = alpha_sigma(self.logsnr, self.z.ndim)
         return (alpha * self.z - self.x0) / sigma
 
@@ -41,25 +46,31 @@ class Prediction:
 
 
 class Target(NamedTuple):
-    """One row of the table: what the network is trained to give, and how its output turns into x0."""
+    """One row of the table: what the network is trained to give, and how that turns into x0."""
 
     of: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (x0, eps, alpha, sigma) -> target
     x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (z, output, alpha, sigma) -> x0
 
 
 TARGETS = {
-    "eps": Target(lambda x0, eps, alpha, sigma: eps, lambda z, out, alpha, sigma: (z - sigma * out) / alpha),
+    "eps": Target(
+        lambda x0, eps, alpha, sigma: eps, lambda z, out, alpha, sigma: (z - sigma * out) / alpha
+    ),
     "x0": Target(lambda x0, eps, alpha, sigma: x0, lambda z, out, alpha, sigma: out),
-    "v": Target(lambda x0, eps, alpha, sigma: alpha * eps - sigma * x0, lambda z, out, alpha, sigma: alpha * z - sigma * out),
+    "v": Target(
+        lambda x0, eps, alpha, sigma: alpha * eps - sigma * x0,
+        lambda z, out, alpha, sigma: alpha * z - sigma * out,
+    ),
 }
 
 
 class Denoiser(nn.Module):
-    """A network and what it predicts, as the function (z, logsnr, cond) -> Prediction that everything composes around.
+    """A network and what it predicts, as the function (z, logsnr, cond) -> Prediction that
+    everything composes around.
 
-    net(z, logsnr, cond) -> like z; target one of "v", "eps", "x0". Only the network may run in bf16.
-    Differs from the paper: Imagen's base predicts eps; v stays well scaled at both ends (Salimans and Ho 2022). Lesson 04.
-    Raises `ValueError` on an unknown target.
+    net(z, logsnr, cond) -> like z; target one of "v", "eps", "x0". Only the network may run in
+    bf16. Differs from the paper: Imagen's base predicts eps; v stays well scaled at both ends
+    (Salimans and Ho 2022). Lesson 04. Raises `ValueError` on an unknown target.
     """
 
     def __init__(self, net: Callable, target: str = "v"):
@@ -70,18 +81,31 @@ class Denoiser(nn.Module):
 
     def forward(self, z: Tensor, logsnr: Tensor, cond=None) -> Prediction:
         """z (B, ...), logsnr (B,), what `net` is conditioned on -> Prediction."""
-        return Prediction(z, logsnr, TARGETS[self.target].x0(z, self._output(z, logsnr, cond), *alpha_sigma(logsnr, z.ndim)))
+        return Prediction(
+            z,
+            logsnr,
+            TARGETS[self.target].x0(z, self._output(z, logsnr, cond), *alpha_sigma(logsnr, z.ndim)),
+        )
 
     def loss(self, x0: Tensor, logsnr: Tensor, eps: Tensor, cond=None) -> Tensor:
-        """Mean squared error of each picture in the space of the target: mean (target - output)^2 -> (B,).
+        """Mean squared error of each picture in the space of the target: mean (target - output)^2
+        -> (B,).
 
-        With target "eps" this is DDPM's L_simple (equation 14). x0, eps (B, ...); logsnr (B,). Lesson 04.
+        With target "eps" this is DDPM's L_simple (equation 14). x0, eps (B, ...); logsnr (B,).
+        Lesson 04.
         """
         target = TARGETS[self.target].of(x0, eps, *alpha_sigma(logsnr, x0.ndim))
-        return (target - self._output(diffuse(x0, logsnr, eps), logsnr, cond)).square().flatten(1).mean(1)
+        return (
+            (target - self._output(diffuse(x0, logsnr, eps), logsnr, cond))
+            .square()
+            .flatten(1)
+            .mean(1)
+        )
 
     def prepare(self, cond):
-        """What may stand for `cond` in later calls, with the work that does not depend on z done once."""
+        """What may stand for `cond` in later calls, with the work that does not depend on z done
+        once.
+        """
         return self.net.prepare(cond) if hasattr(self.net, "prepare") else cond
 
     def _output(self, z: Tensor, logsnr: Tensor, cond) -> Tensor:

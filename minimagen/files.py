@@ -12,20 +12,24 @@ from safetensors import SafetensorError
 def shipped(name: str) -> Path:
     """The path of a shipped file or folder, for example `shipped("weights")`.
 
-    An installed wheel carries the data inside the package; a checkout keeps it in `data/` beside the package.
-    The path is not checked: whoever opens it says what is missing.
+    An installed wheel carries the data inside the package; a checkout keeps it in `data/` beside
+    the package. The path is not checked: whoever opens it says what is missing.
     """
     inside = Path(__file__).parent / "_data"
     return (inside if inside.is_dir() else Path(__file__).parents[1] / "data") / name
 
 
 def cache_folder() -> Path:
-    """Where rasters and embeddings are kept between runs: `$MINIMAGEN_CACHE`, else `~/.cache/minimagen`."""
+    """Where rasters and embeddings are kept between runs: `$MINIMAGEN_CACHE`, else
+    `~/.cache/minimagen`.
+    """
     return Path(os.environ.get("MINIMAGEN_CACHE") or Path.home() / ".cache" / "minimagen")
 
 
 def processor() -> str:
-    """The name of this machine's processor, as far as the system tells it: measurements are written down with it."""
+    """The name of this machine's processor, as far as the system tells it: measurements are written
+    down with it.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -35,7 +39,9 @@ def processor() -> str:
 
 
 def make_folder(out: str | os.PathLike) -> Path:
-    """The folder of that path, made where it is missing. Raises `ValueError` naming the argument when a file is in its way."""
+    """The folder of that path, made where it is missing. Raises `ValueError` naming the argument
+    when a file is in its way.
+    """
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -44,9 +50,11 @@ def make_folder(out: str | os.PathLike) -> Path:
 
 
 def write(path: str | os.PathLike, save: Callable[[Path], object]) -> Path:
-    """Call `save` on a temporary name beside `path`, then rename: a reader sees the old file or the whole new one.
+    """Call `save` on a temporary name beside `path`, then rename: a reader sees the old file or the
+    whole new one.
 
-    Raises `OSError` naming `path` when the disk is full or the folder cannot be written; the old file stays.
+    Raises `OSError` naming `path` when the disk is full or the folder cannot be written; the old
+    file stays.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
@@ -54,7 +62,10 @@ def write(path: str | os.PathLike, save: Callable[[Path], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         save(temporary)
         os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:  # safetensors tells of a full disk with an error of its own
+    except (
+        OSError,
+        SafetensorError,
+    ) as error:  # safetensors tells of a full disk with an error of its own
         code, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
         told = f"could not write {path}: {reason}"
         raise (OSError(code, told) if code else OSError(told)) from error

@@ -1,4 +1,6 @@
-"""Lessons 07 and 08. Guidance: a wrapper that turns one denoiser into another which listens harder to the condition."""
+"""Lessons 07 and 08. Guidance: a wrapper that turns one denoiser into another which listens harder
+to the condition.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -15,23 +17,37 @@ Classifier = Callable[[Tensor, Tensor], Tensor]
 
 
 def guided(
-    denoiser: Callable[..., Prediction], cond, weight: float, negative=None, interval: tuple[float, float] = (-20.0, 20.0)
+    denoiser: Callable[..., Prediction],
+    cond,
+    weight: float,
+    negative=None,
+    interval: tuple[float, float] = (-20.0, 20.0),
 ) -> Denoise:
-    """Classifier-free guidance: eps = w eps(z, cond) + (1 - w) eps(z, other), which is the same line in x0.
+    """Classifier-free guidance: eps = w eps(z, cond) + (1 - w) eps(z, other), which is the same
+    line in x0.
 
-    denoiser(z, logsnr, cond) -> Prediction; weight w: 1 is off and costs half, 0 is unconditional. The other half is
-    `negative`, else `cond.without_text()` where cond has that, else None. Where logsnr lies outside `interval`, w = 1; a batch
-    shares its level, so the first row decides. A `Cond` runs as one call on a doubled batch, rows of cond first, and a
-    denoiser with `prepare` prepares it once; any other condition (labels) takes two calls.
-    Raises `ValueError` on a weight that is not finite and on an interval that is not (low, high).
-    Source: Imagen, equation 2 (Ho and Salimans 2021 count w from 0); the interval is Kynkäänniemi et al. 2024. Lesson 08.
+    denoiser(z, logsnr, cond) -> Prediction; weight w: 1 is off and costs half, 0 is unconditional.
+    The other half is `negative`, else `cond.without_text()` where cond has that, else None. Where
+    logsnr lies outside `interval`, w = 1; a batch shares its level, so the first row decides. A
+    `Cond` runs as one call on a doubled batch, rows of cond first, and a denoiser with `prepare`
+    prepares it once; any other condition (labels) takes two calls. Raises `ValueError` on a weight
+    that is not finite and on an interval that is not (low, high). Source: Imagen, equation 2 (Ho
+    and Salimans 2021 count w from 0); the interval is Kynkäänniemi et al. 2024. Lesson 08.
     """
     _finite("weight", weight)
     low, high = interval
     if not low <= high:
         raise ValueError(f"interval must be (low, high) with low <= high, got {interval}")
-    other = negative if negative is not None else cond.without_text() if hasattr(cond, "without_text") else None
-    if weight == 1 or other is cond:  # a condition without text has nothing to drop: both halves are one
+    other = (
+        negative
+        if negative is not None
+        else cond.without_text()
+        if hasattr(cond, "without_text")
+        else None
+    )
+    if (
+        weight == 1 or other is cond
+    ):  # a condition without text has nothing to drop: both halves are one
         only = _prepared(denoiser, cond)
         return lambda z, logsnr: denoiser(z, logsnr, only)
     alone, pair = (_doubled if isinstance(cond, Cond) else _twice)(denoiser, cond, other)
@@ -69,11 +85,15 @@ def _prepared(denoiser, cond):
     return denoiser.prepare(cond) if hasattr(denoiser, "prepare") else cond
 
 
-def classifier_guided(denoise: Denoise, classifier: Classifier, labels: Tensor, scale: float) -> Denoise:
-    """Classifier guidance: eps - scale sigma grad log p(labels | z), that is x0 + scale (sigma^2 / alpha) grad log p.
+def classifier_guided(
+    denoise: Denoise, classifier: Classifier, labels: Tensor, scale: float
+) -> Denoise:
+    """Classifier guidance: eps - scale sigma grad log p(labels | z), that is x0 + scale (sigma^2 /
+    alpha) grad log p.
 
-    classifier(z, logsnr) -> (B, K) logits for noisy pictures; labels (B,) integers; the gradient is taken at z_t.
-    Raises `ValueError` on a scale that is not finite. Source: Dhariwal and Nichol 2021, algorithm 2. Lesson 07.
+    classifier(z, logsnr) -> (B, K) logits for noisy pictures; labels (B,) integers; the gradient is
+    taken at z_t. Raises `ValueError` on a scale that is not finite. Source: Dhariwal and Nichol
+    2021, algorithm 2. Lesson 07.
     """
     _finite("scale", scale)
 
@@ -85,11 +105,15 @@ def classifier_guided(denoise: Denoise, classifier: Classifier, labels: Tensor, 
     return guided_denoise
 
 
-def shifted(step: Step, classifier: Classifier, labels: Tensor, scale: float, gamma: float = 0.0) -> Step:
-    """The original classifier guidance: the step's mean moved by scale * variance * grad log p(labels | z_t).
+def shifted(
+    step: Step, classifier: Classifier, labels: Tensor, scale: float, gamma: float = 0.0
+) -> Step:
+    """The original classifier guidance: the step's mean moved by scale * variance * grad log
+    p(labels | z_t).
 
-    The variance is that of `ancestral(gamma)`; the denoiser is left as it is, so this goes with a step that draws noise.
-    Raises `ValueError` on a scale that is not finite. Source: Dhariwal and Nichol 2021, algorithm 1. Lesson 07.
+    The variance is that of `ancestral(gamma)`; the denoiser is left as it is, so this goes with a
+    step that draws noise. Raises `ValueError` on a scale that is not finite. Source: Dhariwal and
+    Nichol 2021, algorithm 1. Lesson 07.
     """
     _finite("scale", scale)
 
@@ -101,8 +125,11 @@ def shifted(step: Step, classifier: Classifier, labels: Tensor, scale: float, ga
     return shifted_step
 
 
-def drop_text(batches: Iterable[tuple[Tensor, Cond]], probability: float, generator=None) -> Iterator[tuple[Tensor, Cond]]:
-    """Guidance's twin in training: each picture of each batch (x0, cond) loses its text with `probability`.
+def drop_text(
+    batches: Iterable[tuple[Tensor, Cond]], probability: float, generator=None
+) -> Iterator[tuple[Tensor, Cond]]:
+    """Guidance's twin in training: each picture of each batch (x0, cond) loses its text with
+    `probability`.
 
     Imagen drops 10 % (section 2.2). Raises `ValueError` on a probability outside [0, 1]. Lesson 08.
     """
@@ -111,14 +138,21 @@ def drop_text(batches: Iterable[tuple[Tensor, Cond]], probability: float, genera
 
     def dropped() -> Iterator[tuple[Tensor, Cond]]:
         for x0, cond in batches:
-            drop = torch.rand(len(x0), generator=generator, device=generator.device if generator else None) < probability
+            drop = (
+                torch.rand(
+                    len(x0), generator=generator, device=generator.device if generator else None
+                )
+                < probability
+            )
             yield x0, cond.without_text(drop)
 
     return dropped()
 
 
 def _gradient(classifier: Classifier, z: Tensor, logsnr: Tensor, labels: Tensor) -> Tensor:
-    """grad_z log p(labels | z), row by row; sampling runs without gradients, so they are switched on here alone."""
+    """grad_z log p(labels | z), row by row; sampling runs without gradients, so they are switched
+    on here alone.
+    """
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         log_p = classifier(z, logsnr).log_softmax(1).gather(1, labels.to(z.device)[:, None]).sum()

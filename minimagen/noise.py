@@ -1,7 +1,8 @@
 """Lesson 02. The forward process, with the log signal-to-noise ratio as its only coordinate.
 
-A variance-preserving process is z = alpha x0 + sigma eps with alpha^2 + sigma^2 = 1, so lambda = log(alpha^2 / sigma^2)
-alone says how noisy z is. A schedule is a plain function t -> lambda on [0, 1], decreasing: t = 0 is clean, t = 1 is noise.
+A variance-preserving process is z = alpha x0 + sigma eps with alpha^2 + sigma^2 = 1, so lambda =
+log(alpha^2 / sigma^2) alone says how noisy z is. A schedule is a plain function t -> lambda on [0,
+1], decreasing: t = 0 is clean, t = 1 is noise.
 """
 
 import math
@@ -26,10 +27,12 @@ def cosine(t: Tensor) -> Tensor:
 
 
 def linear(t: Tensor) -> Tensor:
-    """DDPM's beta = 1e-4..0.02 in continuous time: log abar(t) = -(0.1 t + 9.95 t^2), lambda = log(abar / (1 - abar)).
+    """DDPM's beta = 1e-4..0.02 in continuous time: log abar(t) = -(0.1 t + 9.95 t^2), lambda =
+    log(abar / (1 - abar)).
 
-    t in [0, 1], any shape -> logsnr in [-20, 20], same shape. lambda(1/2) = -2.4551, lambda(1) = -10.0500.
-    Source: DDPM, section 4; Song et al. 2021, appendix B; Imagen uses it for 256 -> 1024. Lesson 02.
+    t in [0, 1], any shape -> logsnr in [-20, 20], same shape. lambda(1/2) = -2.4551, lambda(1) =
+    -10.0500. Source: DDPM, section 4; Song et al. 2021, appendix B; Imagen uses it for 256 -> 1024.
+    Lesson 02.
     """
     t = _unit(t)
     log_abar = -(0.1 * t + 9.95 * t**2)
@@ -37,14 +40,18 @@ def linear(t: Tensor) -> Tensor:
 
 
 def from_betas(betas: Tensor) -> Tensor:
-    """A discrete table as log-SNR: abar_k = prod (1 - beta_i), lambda_k = log(abar_k / (1 - abar_k)).
+    """A discrete table as log-SNR: abar_k = prod (1 - beta_i), lambda_k = log(abar_k / (1 -
+    abar_k)).
 
-    betas (T,) in (0, 1) -> (T,) float64. So the classical lessons and the continuous cascade share every line below.
-    Raises `ValueError` when a beta lies outside (0, 1). Source: DDPM, equation 4. Lesson 02.
+    betas (T,) in (0, 1) -> (T,) float64. So the classical lessons and the continuous cascade share
+    every line below. Raises `ValueError` when a beta lies outside (0, 1). Source: DDPM, equation 4.
+    Lesson 02.
     """
     betas = betas.double()
     if betas.ndim != 1 or not bool(((betas > 0) & (betas < 1)).all()):
-        raise ValueError(f"betas must be a vector with every entry in (0, 1), got shape {tuple(betas.shape)}")
+        raise ValueError(
+            f"betas must be a vector with every entry in (0, 1), got shape {tuple(betas.shape)}"
+        )
     log_abar = torch.log1p(-betas).cumsum(0)
     return log_abar - torch.log(-torch.expm1(log_abar))
 
@@ -52,14 +59,17 @@ def from_betas(betas: Tensor) -> Tensor:
 def alpha_sigma(logsnr: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
     """alpha = sqrt(sigmoid(lambda)), sigma = sqrt(sigmoid(-lambda)).
 
-    logsnr (B,) -> two tensors (B, 1, ..., 1) of `ndim` dimensions, ready to multiply pictures. Lesson 02.
+    logsnr (B,) -> two tensors (B, 1, ..., 1) of `ndim` dimensions, ready to multiply pictures.
+    Lesson 02.
     """
     logsnr = logsnr.reshape(-1, *[1] * (ndim - 1))
     return torch.sigmoid(logsnr).sqrt(), torch.sigmoid(-logsnr).sqrt()
 
 
 def diffuse(x0: Tensor, logsnr: Tensor, eps: Tensor) -> Tensor:
-    """One jump from the clean picture: z = alpha x0 + sigma eps. x0, eps (B, ...); logsnr (B,). DDPM, equation 4. Lesson 02."""
+    """One jump from the clean picture: z = alpha x0 + sigma eps. x0, eps (B, ...); logsnr (B,).
+    DDPM, equation 4. Lesson 02.
+    """
     alpha, sigma = alpha_sigma(logsnr, x0.ndim)
     return alpha * x0 + sigma * eps
 
@@ -71,25 +81,33 @@ def randn(
 ) -> Tensor:
     """Standard normal noise of `shape`, with the device and dtype of `like`.
 
-    One generator draws the whole batch. A sequence of B generators draws picture i from generator i, so that a picture
-    does not depend on the batch it is drawn in. Raises `ValueError` when the sequence's length is not B.
+    One generator draws the whole batch. A sequence of B generators draws picture i from generator
+    i, so that a picture does not depend on the batch it is drawn in. Raises `ValueError` when the
+    sequence's length is not B.
     """
     device, dtype = (like.device, like.dtype) if like is not None else (None, None)
     if generator is None or isinstance(generator, torch.Generator):
         home = generator.device if generator is not None else device
         return torch.randn(*shape, generator=generator, device=home, dtype=dtype).to(device)
     if len(generator) != shape[0]:
-        raise ValueError(f"generator must be one torch.Generator or {shape[0]} of them (one a picture), got {len(generator)}")
+        raise ValueError(
+            f"generator must be one torch.Generator or {shape[0]} of them (one a picture), got "
+            f"{len(generator)}"
+        )
     noise = [torch.randn(*shape[1:], generator=g, device=g.device, dtype=dtype) for g in generator]
     return torch.stack(noise).to(device)
 
 
 def _unit(t: Tensor) -> Tensor:
-    """`t` as a floating tensor, checked to lie in [0, 1]; tensors without data (device meta) are taken as they are."""
+    """`t` as a floating tensor, checked to lie in [0, 1]; tensors without data (device meta) are
+    taken as they are.
+    """
     t = torch.as_tensor(t)
     t = t.to(_float(t))
     if not t.is_meta and not bool(((t >= 0) & (t <= 1)).all()):
-        raise ValueError(f"t must lie in [0, 1] (1 = noise), got {t.min().item():.4g} to {t.max().item():.4g}")
+        raise ValueError(
+            f"t must lie in [0, 1] (1 = noise), got {t.min().item():.4g} to {t.max().item():.4g}"
+        )
     return t
 
 

@@ -1,4 +1,6 @@
-"""Lesson 06. One sampling loop and several small steps from a noisy picture z_t to a less noisy z_s."""
+"""Lesson 06. One sampling loop and several small steps from a noisy picture z_t to a less noisy
+z_s.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -13,11 +15,12 @@ Step = Callable[..., Tensor]
 
 
 def steps(schedule: Callable[[Tensor], Tensor], n: int, start: float = 1.0) -> Tensor:
-    """The n log-SNRs of a run: the schedule at n evenly spaced times from `start` (1 = noise) to 1 / n -> (n,) float64.
+    """The n log-SNRs of a run: the schedule at n evenly spaced times from `start` (1 = noise) to 1
+    / n -> (n,) float64.
 
-    The last prediction is itself the jump to t = 0; evaluating there too would spend a step on a picture without noise, and
-    on the exact Gaussian denoiser every sampler comes out worse. Raises `ValueError` when n is not a positive integer or
-    start lies outside (0, 1]. Lesson 06.
+    The last prediction is itself the jump to t = 0; evaluating there too would spend a step on a
+    picture without noise, and on the exact Gaussian denoiser every sampler comes out worse. Raises
+    `ValueError` when n is not a positive integer or start lies outside (0, 1]. Lesson 06.
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"n must be a positive number of steps, got {n!r}")
@@ -26,26 +29,38 @@ def steps(schedule: Callable[[Tensor], Tensor], n: int, start: float = 1.0) -> T
     return schedule(torch.linspace(start, 1 / n, n, dtype=torch.float64))
 
 
-def sample(denoise: Denoise, logsnrs: Tensor, z: Tensor, step: Step, generator=None) -> Iterator[Prediction]:
-    """Denoise, step, denoise, ...: yields one prediction a log-SNR; the last one's x0 is the picture.
+def sample(
+    denoise: Denoise, logsnrs: Tensor, z: Tensor, step: Step, generator=None
+) -> Iterator[Prediction]:
+    """Denoise, step, denoise, ...: yields one prediction a log-SNR; the last one's x0 is the
+    picture.
 
-    denoise(z, logsnr) -> Prediction; logsnrs (n,) strictly increasing, from noise to clean; z (B, ...) ~ N(0, I);
-    step one of `STEPS`; generator a `torch.Generator`, or B of them. n predictions and n - 1 transitions: the last
-    prediction has none. Runs without gradients, yet not in inference mode: guidance may need a gradient of its own.
-    Raises `ValueError` when logsnrs is empty or does not increase. Source: Imagen, appendix D. Lesson 06.
+    denoise(z, logsnr) -> Prediction; logsnrs (n,) strictly increasing, from noise to clean; z (B,
+    ...) ~ N(0, I); step one of `STEPS`; generator a `torch.Generator`, or B of them. n predictions
+    and n - 1 transitions: the last prediction has none. Runs without gradients, yet not in
+    inference mode: guidance may need a gradient of its own. Raises `ValueError` when logsnrs is
+    empty or does not increase. Source: Imagen, appendix D. Lesson 06.
     """
     levels = torch.as_tensor(logsnrs).to(z.device, torch.promote_types(z.dtype, torch.float32))
     if levels.ndim != 1 or len(levels) < 1:
-        raise ValueError(f"logsnrs must be a vector with one entry or more, got shape {tuple(levels.shape)}")
+        raise ValueError(
+            f"logsnrs must be a vector with one entry or more, got shape {tuple(levels.shape)}"
+        )
     if not levels.is_meta and not bool(levels.isfinite().all() & (levels.diff() > 0).all()):
-        raise ValueError(f"logsnrs must be finite and increase strictly from noise to clean, got {levels.tolist()}")
+        raise ValueError(
+            "logsnrs must be finite and increase strictly from noise to clean, got "
+            f"{levels.tolist()}"
+        )
     return _walk(denoise, levels[:, None].expand(-1, len(z)), z, step, generator)
 
 
-def _walk(denoise: Denoise, levels: Tensor, z: Tensor, step: Step, generator) -> Iterator[Prediction]:
+def _walk(
+    denoise: Denoise, levels: Tensor, z: Tensor, step: Step, generator
+) -> Iterator[Prediction]:
     previous = pred = None
     for logsnr in levels:
-        # Gradients are off for the work alone: across a yield they would be off for whoever reads the predictions too.
+        # Gradients are off for the work alone: across a yield they would be off for whoever reads
+        # the predictions too.
         with torch.no_grad():
             if pred is not None:
                 z = step(pred, logsnr, generator, previous, denoise)
@@ -56,8 +71,9 @@ def _walk(denoise: Denoise, levels: Tensor, z: Tensor, step: Step, generator) ->
 def ancestral(gamma: float = 0.0) -> Step:
     """z_s = e^(lt-ls) (alpha_s / alpha_t) z_t + (1 - e^(lt-ls)) alpha_s x0 + sqrt(variance) eps.
 
-    The variance is `ancestral_variance`; gamma in [0, 1], 0 the smaller noise and 1 the larger, else `ValueError`.
-    Source: Imagen, equation 6; with a beta table and gamma = 0 it is DDPM's q_posterior. Lesson 06.
+    The variance is `ancestral_variance`; gamma in [0, 1], 0 the smaller noise and 1 the larger,
+    else `ValueError`. Source: Imagen, equation 6; with a beta table and gamma = 0 it is DDPM's
+    q_posterior. Lesson 06.
     """
     _unit("gamma", gamma)
 
@@ -65,19 +81,24 @@ def ancestral(gamma: float = 0.0) -> Step:
         (alpha_t, _), (alpha_s, _) = _scales(pred, logsnr_s)
         fresh = _fresh(pred, logsnr_s)
         mean = (1 - fresh) * (alpha_s / alpha_t) * pred.z + fresh * alpha_s * pred.x0
-        return mean + ancestral_variance(pred, logsnr_s, gamma).sqrt() * randn(pred.z.shape, generator, like=pred.z)
+        return mean + ancestral_variance(pred, logsnr_s, gamma).sqrt() * randn(
+            pred.z.shape, generator, like=pred.z
+        )
 
     return step
 
 
 def ancestral_variance(pred: Prediction, logsnr_s: Tensor, gamma: float) -> Tensor:
-    """(1 - e^(lt-ls)) sigma_s^(2 (1-gamma)) sigma_t^(2 gamma) -> (B, 1, ..., 1). Imagen, equation 6. Lesson 06."""
+    """(1 - e^(lt-ls)) sigma_s^(2 (1-gamma)) sigma_t^(2 gamma) -> (B, 1, ..., 1). Imagen, equation
+    6. Lesson 06.
+    """
     (_, sigma_t), (_, sigma_s) = _scales(pred, logsnr_s)
     return _fresh(pred, logsnr_s) * sigma_s ** (2 * (1 - gamma)) * sigma_t ** (2 * gamma)
 
 
 def ddim(eta: float = 0.0) -> Step:
-    """z_s = alpha_s x0 + sqrt(sigma_s^2 - c^2) eps(z_t) + c eps, c^2 = eta^2 (1 - e^(lt-ls)) sigma_s^2.
+    """z_s = alpha_s x0 + sqrt(sigma_s^2 - c^2) eps(z_t) + c eps, c^2 = eta^2 (1 - e^(lt-ls))
+    sigma_s^2.
 
     eta in [0, 1], else `ValueError`: 0 is deterministic and draws no noise, 1 is `ancestral(0)`.
     Source: Song et al. 2021 (DDIM), equations 12 and 16; Imagen, equation 5. Lesson 06.
@@ -98,10 +119,11 @@ def ddim(eta: float = 0.0) -> Step:
 def heun() -> Step:
     """Heun's second-order step on the probability-flow ODE d(z / alpha) = eps d(sigma / alpha).
 
-    The Euler step of this ODE is DDIM; denoising once more at its end gives the slope there, and half the change of
-    slope corrects it. n log-SNRs cost 2n - 1 evaluations. From logsnr = -20 the first interval of sigma / alpha is 22 026 wide,
-    too wide for a trapezium in few steps: begin near -10, as `steps(cosine, n, start=0.995)` does and EDM's 80 is.
-    Source: Karras et al. 2022 (EDM), algorithm 1. Lesson 06.
+    The Euler step of this ODE is DDIM; denoising once more at its end gives the slope there, and
+    half the change of slope corrects it. n log-SNRs cost 2n - 1 evaluations. From logsnr = -20 the
+    first interval of sigma / alpha is 22 026 wide, too wide for a trapezium in few steps: begin
+    near -10, as `steps(cosine, n, start=0.995)` does and EDM's 80 is. Source: Karras et al. 2022
+    (EDM), algorithm 1. Lesson 06.
     """
     euler = ddim()
 
@@ -115,10 +137,11 @@ def heun() -> Step:
 
 
 def dpmpp_2m() -> Step:
-    """z_s = (sigma_s / sigma_t) z_t - alpha_s (e^-h - 1) D, D = x0 + (x0 - previous x0) / (2 r), h = (ls - lt) / 2.
+    """z_s = (sigma_s / sigma_t) z_t - alpha_s (e^-h - 1) D, D = x0 + (x0 - previous x0) / (2 r), h
+    = (ls - lt) / 2.
 
-    r = (previous h) / h; the first step has no previous prediction and is DDIM. One evaluation a step, second order.
-    Source: Lu et al. 2022 (DPM-Solver++), algorithm 2. Lesson 06.
+    r = (previous h) / h; the first step has no previous prediction and is DDIM. One evaluation a
+    step, second order. Source: Lu et al. 2022 (DPM-Solver++), algorithm 2. Lesson 06.
     """
 
     def step(pred, logsnr_s, generator=None, previous=None, denoise=None):
@@ -136,7 +159,9 @@ def dpmpp_2m() -> Step:
 STEPS = {"ancestral": ancestral, "ddim": ddim, "heun": heun, "dpmpp_2m": dpmpp_2m}
 
 
-def _scales(pred: Prediction, logsnr_s: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _scales(
+    pred: Prediction, logsnr_s: Tensor
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """(alpha_t, sigma_t), (alpha_s, sigma_s)."""
     return alpha_sigma(pred.logsnr, pred.z.ndim), alpha_sigma(logsnr_s, pred.z.ndim)
 

@@ -1,4 +1,6 @@
-"""Lesson 13. Super-resolution: the picture below, noised, as a condition. One function serves training and sampling."""
+"""Lesson 13. Super-resolution: the picture below, noised, as a condition. One function serves
+training and sampling.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -11,13 +13,21 @@ from minimagen.noise import diffuse, randn
 from minimagen.pixels import resize
 
 
-def lowres(image: Tensor, size: int, aug_level: float | Tensor, schedule: Callable[[Tensor], Tensor], generator=None) -> LowRes:
-    """Noise conditioning augmentation: resize to `size`, antialiased, then diffuse to lambda = schedule(aug_level).
+def lowres(
+    image: Tensor,
+    size: int,
+    aug_level: float | Tensor,
+    schedule: Callable[[Tensor], Tensor],
+    generator=None,
+) -> LowRes:
+    """Noise conditioning augmentation: resize to `size`, antialiased, then diffuse to lambda =
+    schedule(aug_level).
 
-    image (B, C, H, W): the clean large picture in training, the picture of the stage below in sampling (already of `size`, so
-    nothing is resized). aug_level in [0, 1], a time, one number or (B,); 0 leaves the picture as it is but for sigma = 4.5e-5.
-    The level travels with the picture, so that the network knows how far to trust it.
-    Raises `ValueError` on a level outside [0, 1]. Source: Imagen, section 2.4 and figure A.31; Ho et al. 2022. Lesson 13.
+    image (B, C, H, W): the clean large picture in training, the picture of the stage below in
+    sampling (already of `size`, so nothing is resized). aug_level in [0, 1], a time, one number or
+    (B,); 0 leaves the picture as it is but for sigma = 4.5e-5. The level travels with the picture,
+    so that the network knows how far to trust it. Raises `ValueError` on a level outside [0, 1].
+    Source: Imagen, section 2.4 and figure A.31; Ho et al. 2022. Lesson 13.
     """
     level = torch.as_tensor(aug_level, dtype=torch.float32, device=image.device).expand(len(image))
     if not level.is_meta and not bool(((level >= 0) & (level <= 1)).all()):
@@ -28,13 +38,19 @@ def lowres(image: Tensor, size: int, aug_level: float | Tensor, schedule: Callab
 
 
 def with_lowres(
-    batches: Iterable[tuple[Tensor, Cond]], size: int, schedule: Callable[[Tensor], Tensor], generator=None, most: float = 1.0
+    batches: Iterable[tuple[Tensor, Cond]],
+    size: int,
+    schedule: Callable[[Tensor], Tensor],
+    generator=None,
+    most: float = 1.0,
 ) -> Iterator[tuple[Tensor, Cond]]:
-    """Training's side of it: each batch (x0, cond) gets x0 itself, shrunk to `size`, as its low-resolution picture.
+    """Training's side of it: each batch (x0, cond) gets x0 itself, shrunk to `size`, as its
+    low-resolution picture.
 
-    The augmentation level is drawn anew for every picture, uniform in [0, most]. With crops of one quarter of the picture's
-    side, `size` is one quarter of that stage's lower size too. Source: Imagen, section 2.4. Lesson 13.
-    Differs from the paper where most < 1: a small network has no room to learn what to invent where nothing is left to see.
+    The augmentation level is drawn anew for every picture, uniform in [0, most]. With crops of one
+    quarter of the picture's side, `size` is one quarter of that stage's lower size too. Source:
+    Imagen, section 2.4. Lesson 13. Differs from the paper where most < 1: a small network has no
+    room to learn what to invent where nothing is left to see.
     """
     for x0, cond in batches:
         level = most * torch.rand(len(x0), generator=generator).to(x0.device)

@@ -1,4 +1,6 @@
-"""Lesson 09. Thresholds on the estimate of the clean picture, which strong guidance pushes out of [-1, 1]."""
+"""Lesson 09. Thresholds on the estimate of the clean picture, which strong guidance pushes out of
+[-1, 1].
+"""
 
 import math
 from collections.abc import Callable
@@ -23,10 +25,11 @@ def static(x0: Tensor) -> Tensor:
 
 
 def dynamic(percentile: float = 0.995) -> Threshold:
-    """For each picture, s = max(1, percentile of |x0|); clip to [-s, s] and divide by s. Returns the function x0 -> x0.
+    """For each picture, s = max(1, percentile of |x0|); clip to [-s, s] and divide by s. Returns
+    the function x0 -> x0.
 
-    x0 (B, ...); percentile a fraction in (0, 1], else `ValueError`; the default is that of Imagen's figure A.10.
-    Source: Imagen, section 2.3. Lesson 09.
+    x0 (B, ...); percentile a fraction in (0, 1], else `ValueError`; the default is that of Imagen's
+    figure A.10. Source: Imagen, section 2.3. Lesson 09.
     """
     if not 0 < percentile <= 1:
         raise ValueError(f"percentile must be a fraction in (0, 1], got {percentile}")
@@ -39,11 +42,17 @@ def dynamic(percentile: float = 0.995) -> Threshold:
     return threshold
 
 
-THRESHOLDS = {"none": lambda percentile: none, "static": lambda percentile: static, "dynamic": dynamic}
+THRESHOLDS = {
+    "none": lambda percentile: none,
+    "static": lambda percentile: static,
+    "dynamic": dynamic,
+}
 
 
 def thresholded(denoise: Denoise, threshold: Threshold) -> Denoise:
-    """The same denoiser with threshold(x0) in the place of x0: its eps and v follow, since only x0 is stored. Lesson 09."""
+    """The same denoiser with threshold(x0) in the place of x0: its eps and v follow, since only x0
+    is stored. Lesson 09.
+    """
 
     def clipped(z: Tensor, logsnr: Tensor) -> Prediction:
         pred = denoise(z, logsnr)
@@ -53,8 +62,12 @@ def thresholded(denoise: Denoise, threshold: Threshold) -> Denoise:
 
 
 def _quantile(values: Tensor, q: float) -> Tensor:
-    """The q-quantile of each row, as `torch.quantile` gives it but without its limit of 2^24 values. (B, n) -> (B,)."""
+    """The q-quantile of each row, as `torch.quantile` gives it but without its limit of 2^24
+    values. (B, n) -> (B,).
+    """
     place = q * (values.shape[1] - 1)
     below = math.floor(place)
-    low, high = (values.kthvalue(min(k, values.shape[1]), dim=1).values for k in (below + 1, below + 2))
+    low, high = (
+        values.kthvalue(min(k, values.shape[1]), dim=1).values for k in (below + 1, below + 2)
+    )
     return torch.lerp(low, high, place - below)

@@ -16,8 +16,8 @@ from minimagen.noise import alpha_sigma, diffuse, from_betas, randn
 class Bound:
     """The terms of the bound for every picture, in bits per dimension. Lesson 03.
 
-    prior (B,): L_T, what is left of the picture in x_T. steps (B, T-1): column k - 1 is the step from k to k - 1.
-    reconstruction (B,): L_0, the pixels given the last noisy picture.
+    prior (B,): L_T, what is left of the picture in x_T. steps (B, T-1): column k - 1 is the step
+    from k to k - 1. reconstruction (B,): L_0, the pixels given the last noisy picture.
     """
 
     prior: Tensor
@@ -39,28 +39,40 @@ def bits_per_dim(
     variance: Tensor | Callable[[Prediction, Tensor], Tensor],
     generator=None,
 ) -> Bound:
-    """L = KL(q(x_T|x0) || N(0, I)) + sum_k KL(q(x_{k-1}|x_k, x0) || p(x_{k-1}|x_k)) - log p(x0|x_first), one noise draw a term.
+    """L = KL(q(x_T|x0) || N(0, I)) + sum_k KL(q(x_{k-1}|x_k, x0) || p(x_{k-1}|x_k)) - log
+    p(x0|x_first), one noise draw a term.
 
-    denoise(z, logsnr) -> Prediction, called T times; x0 (B, ...) 8-bit pixels in [-1, 1]; betas (T,); variance of p: a table
-    (T,), or a function (prediction, k (B,)) -> something that broadcasts with x0, for a learned one. The mean of p is that of
-    q(x_{k-1} | x_k, x0) with the prediction's x0 in the place of x0. The network runs in the dtype of x0, the terms in float64.
-    Raises `ValueError` when the table does not have T entries. Source: DDPM, equations 5 and 13. Lesson 03.
+    denoise(z, logsnr) -> Prediction, called T times; x0 (B, ...) 8-bit pixels in [-1, 1]; betas
+    (T,); variance of p: a table (T,), or a function (prediction, k (B,)) -> something that
+    broadcasts with x0, for a learned one. The mean of p is that of q(x_{k-1} | x_k, x0) with the
+    prediction's x0 in the place of x0. The network runs in the dtype of x0, the terms in float64.
+    Raises `ValueError` when the table does not have T entries. Source: DDPM, equations 5 and 13.
+    Lesson 03.
     """
     if isinstance(variance, Tensor) and variance.shape != (len(betas),):
-        raise ValueError(f"variance must have one entry a step, ({len(betas)},), got {tuple(variance.shape)}")
+        raise ValueError(
+            f"variance must have one entry a step, ({len(betas)},), got {tuple(variance.shape)}"
+        )
     width = _from_table(variance) if isinstance(variance, Tensor) else variance
     levels, terms = from_betas(betas).to(x0), []
     for step in range(len(betas)):
         k = torch.full((len(x0),), step, device=x0.device)
         prediction = denoise(diffuse(x0, levels[k], randn(x0.shape, generator, like=x0)), levels[k])
         spread = width(prediction, k).double()
-        terms.append(transition(x0, prediction, k, betas, spread) if step else decoder_nll(x0, prediction.x0, spread))
+        terms.append(
+            transition(x0, prediction, k, betas, spread)
+            if step
+            else decoder_nll(x0, prediction.x0, spread)
+        )
     steps = torch.stack(terms, 1) / math.log(2)
     return Bound(prior(x0, betas) / math.log(2), steps[:, 1:], steps[:, 0])
 
 
-def gaussian_kl(mean: Tensor, variance: Tensor, other_mean: Tensor, other_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) || N(other)) of every dimension, in nats: (r - 1 - log r + (difference)^2 / other variance) / 2,
+def gaussian_kl(
+    mean: Tensor, variance: Tensor, other_mean: Tensor, other_variance: Tensor
+) -> Tensor:
+    """KL(N(mean, variance) || N(other)) of every dimension, in nats: (r - 1 - log r +
+    (difference)^2 / other variance) / 2,
 
     r = variance / other variance. Any shapes that broadcast; variances > 0. Lesson 03.
     """
@@ -69,17 +81,23 @@ def gaussian_kl(mean: Tensor, variance: Tensor, other_mean: Tensor, other_varian
 
 
 def prior(x0: Tensor, betas: Tensor) -> Tensor:
-    """L_T = KL(q(x_T | x0) || N(0, I)) in nats per dimension: x0 (B, ...) -> (B,) float64. DDPM, equation 5. Lesson 03."""
+    """L_T = KL(q(x_T | x0) || N(0, I)) in nats per dimension: x0 (B, ...) -> (B,) float64. DDPM,
+    equation 5. Lesson 03.
+    """
     alpha, sigma = alpha_sigma(from_betas(betas)[-1:].to(x0.device), x0.ndim)
     one = torch.ones_like(sigma)
     return gaussian_kl(alpha * x0.double(), sigma**2, 0 * one, one).flatten(1).mean(1)
 
 
-def transition(x0: Tensor, prediction: Prediction, k: Tensor, betas: Tensor, variance: Tensor) -> Tensor:
-    """KL(q(x_{k-1}|x_k, x0) || N(mean of q with the prediction's x0, variance)) in nats per dimension -> (B,) float64.
+def transition(
+    x0: Tensor, prediction: Prediction, k: Tensor, betas: Tensor, variance: Tensor
+) -> Tensor:
+    """KL(q(x_{k-1}|x_k, x0) || N(mean of q with the prediction's x0, variance)) in nats per
+    dimension -> (B,) float64.
 
-    x0 (B, ...), k (B,) in 1..T-1 (at k = 0 q has no width: see `decoder_nll`), variance broadcasts with x0.
-    It can be differentiated: with a learned variance this is half of L_hybrid (Improved DDPM, equation 16). Lesson 03.
+    x0 (B, ...), k (B,) in 1..T-1 (at k = 0 q has no width: see `decoder_nll`), variance broadcasts
+    with x0. It can be differentiated: with a learned variance this is half of L_hybrid (Improved
+    DDPM, equation 16). Lesson 03.
     """
     z = prediction.z.double()
     mean, width = q_posterior(x0.double(), z, k, betas)
@@ -88,14 +106,16 @@ def transition(x0: Tensor, prediction: Prediction, k: Tensor, betas: Tensor, var
 
 
 def decoder_nll(x0: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """-log P(pixel), P = the mass of N(mean, variance) in the bin [x - 1/255, x + 1/255] -> (B,) nats per dimension.
+    """-log P(pixel), P = the mass of N(mean, variance) in the bin [x - 1/255, x + 1/255] -> (B,)
+    nats per dimension.
 
-    The bins of 0 and 255 are open, so the 256 masses sum to 1. x0 (B, ...) 8-bit pixels in [-1, 1]; variance broadcasts, > 0.
-    Source: DDPM, equation 13. Lesson 03.
+    The bins of 0 and 255 are open, so the 256 masses sum to 1. x0 (B, ...) 8-bit pixels in [-1, 1];
+    variance broadcasts, > 0. Source: DDPM, equation 13. Lesson 03.
     """
     x, mean, sigma = x0.double(), mean.double(), variance.double().sqrt()
     low, high = (x - 1 / 255 - mean) / sigma, (x + 1 / 255 - mean) / sigma
-    # Far to the right both cumulative values round to 1; the mirrored bin has the same mass and keeps its digits.
+    # Far to the right both cumulative values round to 1; the mirrored bin has the same mass and
+    # keeps its digits.
     mirror = torch.where(x >= 1 - 1 / 255, True, (low + high > 0) & (x > -1 + 1 / 255))
     low, high = torch.where(mirror, -high, low), torch.where(mirror, -low, high)
     upper = torch.special.log_ndtr(high)

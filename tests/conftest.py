@@ -1,4 +1,6 @@
-"""What every test runs under: one thread, no network, its own cache, and the same examples on every machine."""
+"""What every test runs under: one thread, no network, its own cache, and the same examples on every
+machine.
+"""
 
 import ipaddress
 import json
@@ -7,7 +9,8 @@ import shutil
 import socket
 from pathlib import Path
 
-# Set before torch or transformers is first imported, and inherited by every command that a test starts.
+# Set before torch or transformers is first imported, and inherited by every command that a test
+# starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("MINIMAGEN_CACHE", str(Path(__file__).parents[1] / ".cache"))
@@ -53,19 +56,29 @@ def tiny_text(tmp_path_factory) -> Path:
     vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS.split()])}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
     transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=40
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=40,
     ).save_pretrained(folder)
     torch.manual_seed(0)
-    config = transformers.T5Config(vocab_size=len(vocabulary), d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)
+    config = transformers.T5Config(
+        vocab_size=len(vocabulary), d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2
+    )
     transformers.T5EncoderModel(config).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_cascade(tmp_path_factory, tiny_text) -> Path:
-    """The folder of a whole cascade, 16 -> 32 -> 64 pixels, with small random weights and a random text encoder."""
+    """The folder of a whole cascade, 16 -> 32 -> 64 pixels, with small random weights and a random
+    text encoder.
+    """
     import torch
 
     from minimagen import checkpoint
@@ -74,14 +87,20 @@ def tiny_cascade(tmp_path_factory, tiny_text) -> Path:
     folder = tmp_path_factory.mktemp("tiny_cascade")
     shutil.copytree(tiny_text, folder / "text")
     stages = {
-        "base": checkpoint.Settings(16, "unet", TINY["base"], steps=4, weight=3.0, threshold="dynamic"),
+        "base": checkpoint.Settings(
+            16, "unet", TINY["base"], steps=4, weight=3.0, threshold="dynamic"
+        ),
         "sr2": checkpoint.Settings(32, "efficient", TINY["sr"], steps=3, aug_level=0.1),
-        "sr3": checkpoint.Settings(64, "efficient", TINY["sr"], schedule="linear", steps=2, aug_level=0.1),
+        "sr3": checkpoint.Settings(
+            64, "efficient", TINY["sr"], schedule="linear", steps=2, aug_level=0.1
+        ),
     }
     generator = torch.Generator().manual_seed(0)
     for name, stage in stages.items():
         denoiser = stage.build()
-        for parameter in denoiser.parameters():  # fresh layers that end in zeros would see neither text nor picture
+        for parameter in (
+            denoiser.parameters()
+        ):  # fresh layers that end in zeros would see neither text nor picture
             parameter.data = parameter + 0.1 * torch.randn(parameter.shape, generator=generator)
         checkpoint.save(folder / name, denoiser, stage)
     (folder / "cascade.json").write_text(json.dumps({"stages": [*stages], "text": "text"}))

@@ -1,6 +1,8 @@
-"""Every lesson's widget in JupyterLab, in a real browser: each control is moved as a hand would, and the picture changes.
+"""Every lesson's widget in JupyterLab, in a real browser: each control is moved as a hand would,
+and the picture changes.
 
-To see what the browser saw: `python -m pytest tests/test_browser.py -k 02 --basetemp shots`, a screenshot before and after.
+To see what the browser saw: `python -m pytest tests/test_browser.py -k 02 --basetemp shots`, a
+screenshot before and after.
 """
 
 import ast
@@ -26,36 +28,52 @@ import numpy as np
 import pytest
 from PIL import Image
 
-for missing, extra in (("playwright", "browser"), ("jupyterlab", "notebooks"), ("ipywidgets", "notebooks")):
+for missing, extra in (
+    ("playwright", "browser"),
+    ("jupyterlab", "notebooks"),
+    ("ipywidgets", "notebooks"),
+):
     pytest.importorskip(missing, reason=f"{missing} is not installed: pip install -e '.[{extra}]'")
 
 from playwright import sync_api as playwright  # noqa: E402 - where it is missing, all is skipped above
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium, or its like")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium, or its like"
+)
 
 # playwright counts in milliseconds. Lessons train small networks, and the machine may be busy.
 OPENED, CALCULATED, REDRAWN = 120_000, 400_000, 120_000
 PICTURE = ".widget-interact .widget-output img"
 FAULT = ":is([data-mime-type$='jupyter.error'], [data-mime-type$='jupyter.stderr'])"
-CLOSED = "from matplotlib import pyplot\npyplot.close('all')"  # a figure begun but not shown pushes the widget out of sight
+# a figure begun but not shown pushes the widget out of sight
+CLOSED = "from matplotlib import pyplot\npyplot.close('all')"
 KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
 SETTINGS = {  # do not ask about the news; build every cell at once, not only those in sight
-    "labconfig/page_config.json": '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}',
-    "lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',
+    "labconfig/page_config.json": '{"disabledExtensions": '
+    '{"@jupyterlab/apputils-extension:announcements": true}}',
+    "lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": (
+        '{"windowingMode": "none"}'
+    ),
 }
-CONTROLS = ", ".join(f".widget-interact .widget-{kind}" for kind in ("slider", "dropdown", "text", "checkbox"))
+CONTROLS = ", ".join(
+    f".widget-interact .widget-{kind}" for kind in ("slider", "dropdown", "text", "checkbox")
+)
 
 
 def until_widget(path: Path) -> list[str]:
-    """The code cells of a notebook up to the one tagged `widget`; none where there is no such cell."""
+    """The code cells of a notebook up to the one tagged `widget`; none where there is none."""
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     at = [i for i, cell in enumerate(cells) if "widget" in cell.metadata.get("tags", ())]
     return [cell.source for cell in cells[: at[0] + 1]] if at else []
 
 
-LESSONS = [path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")) if until_widget(path)]
+LESSONS = [
+    path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")) if until_widget(path)
+]
 
 
 # --- a lesson, cut down to what its widget needs ---
@@ -66,15 +84,28 @@ def names(source: str) -> tuple[set[str], set[str]]:
     tables = [symtable.symtable(source, "cell", "exec")]
     for table in tables:
         tables += table.get_children()
-    made = {symbol.get_name() for symbol in tables[0].get_symbols() if symbol.is_assigned() or symbol.is_imported()}
-    outer = [symbol for table in tables for symbol in table.get_symbols() if table is tables[0] or symbol.is_global()]
-    return made, {symbol.get_name() for symbol in outer if symbol.is_referenced()} - set(dir(builtins))
+    made = {
+        symbol.get_name()
+        for symbol in tables[0].get_symbols()
+        if symbol.is_assigned() or symbol.is_imported()
+    }
+    outer = [
+        symbol
+        for table in tables
+        for symbol in table.get_symbols()
+        if table is tables[0] or symbol.is_global()
+    ]
+    return made, {symbol.get_name() for symbol in outer if symbol.is_referenced()} - set(
+        dir(builtins)
+    )
 
 
 def needed(cells: list[str]) -> str:
-    """The statements between the set-up, which comes first, and the widget's cell, which comes last, that make what it uses.
+    """The statements between the set-up, which comes first, and the widget's cell, which comes
+    last, that make what it uses.
 
-    Found from the end: a statement is kept when it makes a wanted name, or changes one in place: `losses.append(x)`, a loop.
+    Found from the end: a statement is kept when it makes a wanted name, or changes one in place:
+    `losses.append(x)`, a loop.
     """
     given = names(cells[0])[0]
     made, wanted = names(cells[-1])
@@ -82,7 +113,9 @@ def needed(cells: list[str]) -> str:
     for statement in reversed(ast.parse("\n".join(cells[1:-1])).body):
         source = ast.unparse(statement)
         made, read = names(source)
-        changed = read if isinstance(statement, ast.For | ast.While) else set(re.findall(r"^\w+", source))
+        changed = (
+            read if isinstance(statement, ast.For | ast.While) else set(re.findall(r"^\w+", source))
+        )
         if (made | changed) - given & wanted:
             kept.append(source)
             anew = isinstance(statement, ast.Assign | ast.FunctionDef | ast.ClassDef)
@@ -91,8 +124,17 @@ def needed(cells: list[str]) -> str:
 
 
 def test_only_what_a_widget_needs_is_kept():
-    lines = ["x = 1", "y = [x]", "print(y)", "for i in range(3):\n    y.append(i)", "x = 5", "def f():\n    return y"]
-    assert needed(["import math", *lines, "z = f()\nlesson.explore(z)"]) == "\n".join([*lines[:2], lines[3], lines[5]])
+    lines = [
+        "x = 1",
+        "y = [x]",
+        "print(y)",
+        "for i in range(3):\n    y.append(i)",
+        "x = 5",
+        "def f():\n    return y",
+    ]
+    assert needed(["import math", *lines, "z = f()\nlesson.explore(z)"]) == "\n".join(
+        [*lines[:2], lines[3], lines[5]]
+    )
 
 
 # --- the server and the browser ---
@@ -100,7 +142,9 @@ def test_only_what_a_widget_needs_is_kept():
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory) -> Iterator[tuple[Path, str]]:
-    """JupyterLab on this machine alone, with settings of its own: the folder that it serves, its address with {} for a file."""
+    """JupyterLab on this machine alone, with settings of its own: the folder that it serves, its
+    address with {} for a file.
+    """
     home = tmp_path_factory.mktemp("lab")
     served, token = home / "served", secrets.token_hex(16)
     served.mkdir()
@@ -111,13 +155,35 @@ def lab(tmp_path_factory) -> Iterator[tuple[Path, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = {"ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.root_dir": served}
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": served,
+    }
     options |= {"IdentityProvider.token": token, "LabApp.expose_app_in_browser": True}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *(f"--{k}={v}" for k, v in options.items())]
-    own = {f"JUPYTER_{kind.upper()}_DIR": str(home / kind) for kind in ("config", "data", "runtime")}
-    environment = {**os.environ, **own, "IPYTHONDIR": str(home / "ipython"), "PYTHONPATH": str(ROOT)}
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        *(f"--{k}={v}" for k, v in options.items()),
+    ]
+    own = {
+        f"JUPYTER_{kind.upper()}_DIR": str(home / kind) for kind in ("config", "data", "runtime")
+    }
+    environment = {
+        **os.environ,
+        **own,
+        "IPYTHONDIR": str(home / "ipython"),
+        "PYTHONPATH": str(ROOT),
+    }
     log = home / "log"
-    with log.open("w") as out, subprocess.Popen(command, cwd=home, env=environment, stdout=out, stderr=out) as server:
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, cwd=home, env=environment, stdout=out, stderr=out) as server,
+    ):
         try:
             wait_for(f"http://127.0.0.1:{port}/api?token={token}", server, log)
             yield served, f"http://127.0.0.1:{port}/lab/tree/{{}}?reset&token={token}"
@@ -138,7 +204,11 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser():
-    options = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # offline
+    options = [
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ]  # offline
     with playwright.sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=CHROMIUM, args=options)
         yield chromium
@@ -156,7 +226,9 @@ def page(browser) -> Iterator[playwright.Page]:
 
 
 def opened(page: playwright.Page, lab: tuple[Path, str], name: str, sources: list[str]) -> None:
-    """Open a notebook of these cells in JupyterLab, run them all, and wait until its widget shows a picture."""
+    """Open a notebook of these cells in JupyterLab, run them all, and wait until its widget shows a
+    picture.
+    """
     served, address = lab
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     for cell in cells[:-1]:
@@ -189,7 +261,9 @@ def move(control: playwright.Locator) -> None:
         handle.press("ArrowRight" if now < most else "ArrowLeft")
     elif choice.count():
         count = choice.locator("option").count()
-        choice.select_option(index=(choice.evaluate("element => element.selectedIndex") + 1) % count)
+        choice.select_option(
+            index=(choice.evaluate("element => element.selectedIndex") + 1) % count
+        )
     elif box.count():
         box.click()
     else:
@@ -198,15 +272,23 @@ def move(control: playwright.Locator) -> None:
 
 
 def changed(page: playwright.Page, before: str) -> None:
-    """Wait until another picture stands where `before` stood; what went wrong on the way is the failure's message."""
+    """Wait until another picture stands where `before` stood; what went wrong on the way is the
+    failure's message.
+    """
     script = """([picture, fault, before]) => document.querySelector(fault) ||
         ![null, undefined, before].includes(document.querySelector(picture)?.src)"""
     page.wait_for_function(script, arg=[PICTURE, FAULT, before], timeout=REDRAWN)
-    page.wait_for_function(f"() => {KERNEL}.status === 'idle'", timeout=REDRAWN)  # no later drawing passes for the next one's
+    page.wait_for_function(
+        f"() => {KERNEL}.status === 'idle'", timeout=REDRAWN
+    )  # no later drawing passes for the next one's
     assert page.locator(FAULT).all_inner_texts() == []
-    page.locator(PICTURE).evaluate("image => image.decode()")  # else a screenshot may come before it
+    page.locator(PICTURE).evaluate(
+        "image => image.decode()"
+    )  # else a screenshot may come before it
     old, new = pixels_of(before), pixels_of(picture(page))
-    assert old.shape != new.shape or (old != new).any(), "the picture's file changed, but none of its pixels"
+    assert old.shape != new.shape or (old != new).any(), (
+        "the picture's file changed, but none of its pixels"
+    )
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -229,9 +311,16 @@ def test_every_control_of_the_widget_changes_the_picture(path, lab, page, tmp_pa
     ids=["still", "faulty"],
 )
 def test_a_widget_that_shows_nothing_new_is_seen(line, seen, lab, page, monkeypatch):
-    setup = "import matplotlib.pyplot as plt\n\nfrom minimagen import lesson\n\nlesson.setup(seed=0)"
+    setup = (
+        "import matplotlib.pyplot as plt\n\nfrom minimagen import lesson\n\nlesson.setup(seed=0)"
+    )
     draw = f"def draw(t):\n    {line}\n    return plt.figure()"
-    opened(page, lab, "bad.ipynb", [setup, draw, "lesson.explore(draw, alt='It is empty, whatever t is.', t=(0.0, 1.0, 0.5))"])
+    opened(
+        page,
+        lab,
+        "bad.ipynb",
+        [setup, draw, "lesson.explore(draw, alt='It is empty, whatever t is.', t=(0.0, 1.0, 0.5))"],
+    )
     before = picture(page)
     move(page.locator(CONTROLS))
     monkeypatch.setattr(sys.modules[__name__], "REDRAWN", 5000)

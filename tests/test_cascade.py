@@ -1,4 +1,6 @@
-"""The cascade: stages chain, every picture has a noise of its own, and nothing on the way depends on its neighbours."""
+"""The cascade: stages chain, every picture has a noise of its own, and nothing on the way depends
+on its neighbours.
+"""
 
 import json
 import shutil
@@ -88,19 +90,26 @@ def test_a_picture_is_the_same_alone_and_in_a_batch_of_eight(tiny, sampler):
     together = tiny.draw(PROMPTS, seed=3, step=STEPS[sampler]())
     for i, prompt in enumerate(PROMPTS):
         alone = tiny.draw([prompt], seed=3 + i, step=STEPS[sampler]())
-        assert all(levels_apart(stage[i : i + 1], single) <= 1 for stage, single in zip(together, alone, strict=True))
+        assert all(
+            levels_apart(stage[i : i + 1], single) <= 1
+            for stage, single in zip(together, alone, strict=True)
+        )
 
 
 def test_picture_i_begins_from_the_noise_of_seed_plus_i(tiny):
     seen, later = Seen(), Seen()
     tiny.draw(PROMPTS[:4], seed=7, watch=seen)
     tiny.draw(PROMPTS[2:3], seed=9, watch=later)
-    assert [torch.equal(z[2:3], w) for (_, z, _), (_, w, _) in zip(seen, later, strict=True)] == [True] * 3
+    assert [torch.equal(z[2:3], w) for (_, z, _), (_, w, _) in zip(seen, later, strict=True)] == [
+        True
+    ] * 3
     assert not torch.equal(seen[0][1][0], seen[0][1][1])
 
 
 @pytest.mark.parametrize(
-    "changes", [{"steps": [9, 3, 2]}, {"step": [ancestral(), ddim(), ddim()]}, {"size": 32}], ids=["steps", "sampler", "size"]
+    "changes",
+    [{"steps": [9, 3, 2]}, {"step": [ancestral(), ddim(), ddim()]}, {"size": 32}],
+    ids=["steps", "sampler", "size"],
 )
 def test_what_is_done_below_does_not_change_the_noise_above(tiny, changes):
     seen, other = Seen(), Seen()
@@ -115,20 +124,27 @@ def test_a_sampler_that_draws_noise_begins_like_one_that_does_not(tiny):
     seen, other = Seen(), Seen()
     tiny.draw(PROMPTS[:1], watch=seen, step=ancestral(), aug_level=[None, 0.3, 0.0])
     tiny.draw(PROMPTS[:1], watch=other, step=ddim(), aug_level=[None, 0.1, 1.0])
-    assert [torch.equal(z, w) for (_, z, _), (_, w, _) in zip(seen, other, strict=True)] == [True] * 3
+    assert [torch.equal(z, w) for (_, z, _), (_, w, _) in zip(seen, other, strict=True)] == [
+        True
+    ] * 3
 
 
 @example((3, 1), (4, 0))
 @example((0, 15), (1, 0))
 @example((7, 2), (7, 2))
-@given(st.tuples(st.integers(0, 2**28 - 1), st.integers(0, 15)), st.tuples(st.integers(0, 2**28 - 1), st.integers(0, 15)))
+@given(
+    st.tuples(st.integers(0, 2**28 - 1), st.integers(0, 15)),
+    st.tuples(st.integers(0, 2**28 - 1), st.integers(0, 15)),
+)
 def test_no_two_seeds_and_stages_begin_alike(a, b):
     alike = torch.equal(torch.randn(8, generator=seeded(*a)), torch.randn(8, generator=seeded(*b)))
     assert alike == (a == b)
 
 
 def test_the_first_seed_and_the_last_differ():
-    assert not torch.equal(torch.randn(8, generator=seeded(0, 0)), torch.randn(8, generator=seeded(2**28 - 1, 0)))
+    assert not torch.equal(
+        torch.randn(8, generator=seeded(0, 0)), torch.randn(8, generator=seeded(2**28 - 1, 0))
+    )
 
 
 @pytest.mark.parametrize("seed", [-1, 2**28, 1.0, "1", True, None])
@@ -172,11 +188,17 @@ def test_a_change_holds_for_all_stages_or_for_each_its_own(tiny):
     assert not torch.equal(plain[0], tiny.draw(["a heart"], weight=5.0)[0])
     assert not torch.equal(plain[0], tiny.draw(["a heart"], threshold=none)[0])
     assert not torch.equal(plain[1], tiny.draw(["a heart"], aug_level=[None, 0.6, 0.1])[1])
-    assert [stage.weight for stage in tiny.stages] == [3.0, 1.0, 1.0]  # the cascade itself stays as it was
+    assert [stage.weight for stage in tiny.stages] == [
+        3.0,
+        1.0,
+        1.0,
+    ]  # the cascade itself stays as it was
 
 
 def test_bad_changes_are_refused(tiny):
-    with pytest.raises(ValueError, match="steps must be one value, or one for each of the 3 stages, got 2"):
+    with pytest.raises(
+        ValueError, match="steps must be one value, or one for each of the 3 stages, got 2"
+    ):
         tiny.draw(["a heart"], steps=[1, 2])
     with pytest.raises(ValueError, match="weight must be a finite number"):
         tiny.draw(["a heart"], weight=float("nan"))
@@ -198,7 +220,11 @@ def test_prompts_that_are_no_sentences_are_refused(tiny, prompts):
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_no_weight_sampler_or_threshold_gives_nan(tiny, sampler, threshold):
     for weight in (1.0, 1.5, 5.0, 15.0):
-        changes = {"step": STEPS[sampler](), "threshold": THRESHOLDS[threshold](0.9), "weight": weight}
+        changes = {
+            "step": STEPS[sampler](),
+            "threshold": THRESHOLDS[threshold](0.9),
+            "weight": weight,
+        }
         for picture in tiny.draw(PROMPTS[:2], **changes):
             assert bool(picture.isfinite().all())
             assert threshold == "none" or picture.abs().max() <= 1
@@ -218,14 +244,19 @@ def test_large_pictures_are_drawn_a_few_at_a_time_and_are_the_same(tiny, monkeyp
 def test_each_stage_continues_the_picture_below(tiny):
     """With the noise alike, another picture below makes another picture above."""
     stage, text = tiny.stages[1], tiny.encoder.encode(["a heart"])
-    above = [list(stage.run(text, torch.full((1, 3, 16, 16), grey), seeded(0, 1)))[-1].x0 for grey in (-0.9, 0.9)]
+    above = [
+        list(stage.run(text, torch.full((1, 3, 16, 16), grey), seeded(0, 1)))[-1].x0
+        for grey in (-0.9, 0.9)
+    ]
     assert levels_apart(*above) > 1
 
 
 def test_a_cascade_is_the_stages_run_one_after_the_other(tiny):
     text = tiny.encoder.encode(PROMPTS[:2])
     picture = None
-    for j, (stage, drawn) in enumerate(zip(tiny.stages, tiny.draw(PROMPTS[:2], seed=4), strict=True)):
+    for j, (stage, drawn) in enumerate(
+        zip(tiny.stages, tiny.draw(PROMPTS[:2], seed=4), strict=True)
+    ):
         *_, last = stage.run(text, picture, [seeded(4, j), seeded(5, j)])
         picture = last.x0
         assert torch.equal(picture, drawn)
@@ -233,12 +264,16 @@ def test_a_cascade_is_the_stages_run_one_after_the_other(tiny):
 
 def test_one_generator_will_do_for_the_function(tiny):
     text = tiny.encoder.encode(PROMPTS[:2])
-    first, second = (list(cascade(tiny.stages, text, torch.Generator().manual_seed(1))) for _ in range(2))
+    first, second = (
+        list(cascade(tiny.stages, text, torch.Generator().manual_seed(1))) for _ in range(2)
+    )
     assert same(first, second)
 
 
 def stage(size, aug_level=None):
-    return Stage(size, Denoiser(lambda z, logsnr, cond: z), cosine, 2, 1.0, static, ddim(), aug_level)
+    return Stage(
+        size, Denoiser(lambda z, logsnr, cond: z), cosine, 2, 1.0, static, ddim(), aug_level
+    )
 
 
 @pytest.mark.parametrize(
@@ -248,7 +283,11 @@ def stage(size, aug_level=None):
 )
 def test_sizes_that_do_not_chain_are_refused(sizes):
     stages = [stage(size, 0.1 if i else None) for i, size in enumerate(sizes)]
-    for use in (check_chain, lambda stages: Cascade(None, stages), lambda stages: next(cascade(stages, None))):
+    for use in (
+        check_chain,
+        lambda stages: Cascade(None, stages),
+        lambda stages: next(cascade(stages, None)),
+    ):
         with pytest.raises(ValueError, match="stages must chain: .* got"):
             use(stages)
 
@@ -286,7 +325,9 @@ def test_the_folder_of_a_trained_base_is_a_cascade_of_one(tiny, tiny_cascade, ti
 def test_a_text_encoder_of_another_width_is_refused(tiny_cascade, tmp_path):
     transformers = pytest.importorskip("transformers")
     shutil.copytree(tiny_cascade / "text", tmp_path / "wide")
-    config = transformers.T5Config(vocab_size=32, d_model=24, d_kv=8, d_ff=24, num_layers=1, num_heads=2)
+    config = transformers.T5Config(
+        vocab_size=32, d_model=24, d_kv=8, d_ff=24, num_layers=1, num_heads=2
+    )
     transformers.T5EncoderModel(config).save_pretrained(tmp_path / "wide")
     with pytest.raises(ValueError, match="text_encoder must be 16 wide.* got 24"):
         Cascade.load(tiny_cascade, "cpu", text_encoder=tmp_path / "wide")
@@ -306,7 +347,15 @@ def test_a_folder_that_is_not_there_is_named(path, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"stages": ["base"]}', '{"stages": [1], "text": "text"}', '{"stages": 3, "text": "text"}']
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"stages": ["base"]}',
+        '{"stages": [1], "text": "text"}',
+        '{"stages": 3, "text": "text"}',
+    ],
 )
 def test_a_damaged_cascade_json_is_named(copy, text):
     (copy / "cascade.json").write_text(text)
@@ -316,7 +365,11 @@ def test_a_damaged_cascade_json_is_named(copy, text):
 
 @pytest.mark.parametrize(
     ("lost", "named"),
-    [("cascade.json", "cascade.json"), ("sr2", "sr2/stage.json"), ("sr3/weights.safetensors", "sr3/weights.safetensors")],
+    [
+        ("cascade.json", "cascade.json"),
+        ("sr2", "sr2/stage.json"),
+        ("sr3/weights.safetensors", "sr3/weights.safetensors"),
+    ],
 )
 def test_a_missing_part_is_named(copy, lost, named):
     path = copy / lost
@@ -330,12 +383,16 @@ def test_a_missing_or_damaged_text_encoder_is_named(copy):
     with pytest.raises(OSError, match="the text encoder .*copy/text.* could not be loaded"):
         Cascade.load(copy, "cpu")
     shutil.rmtree(copy / "text")
-    with pytest.raises(OSError, match="the text encoder 'text' could not be loaded: no such folder"):
+    with pytest.raises(
+        OSError, match="the text encoder 'text' could not be loaded: no such folder"
+    ):
         Cascade.load(copy, "cpu")
 
 
 def test_folders_in_another_order_do_not_chain(copy):
-    (copy / "cascade.json").write_text(json.dumps({"stages": ["base", "sr3", "sr2"], "text": "text"}))
+    (copy / "cascade.json").write_text(
+        json.dumps({"stages": ["base", "sr3", "sr2"], "text": "text"})
+    )
     with pytest.raises(ValueError, match=r"stages must chain: .* got \[16, 64, 32\]"):
         Cascade.load(copy, "cpu")
 
@@ -353,7 +410,9 @@ class OnCpu(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         self.sizes += [
-            leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor) and leaf.device.type == "cpu"
+            leaf.numel()
+            for leaf in tree_leaves(out)
+            if isinstance(leaf, torch.Tensor) and leaf.device.type == "cpu"
         ]
         return out
 
@@ -376,10 +435,14 @@ def test_a_guided_step_of_every_stage_makes_nothing_on_the_cpu(which):
     if which == "tiny":
         stages, text = meta_stages([TINY["base"], TINY["sr"], TINY["sr"]], (16, 32, 64), 16)
     else:
-        stages, text = meta_stages([PAPER[name] for name in ("base", "sr256", "sr1024")], (64, 256, 1024), 4096)
+        stages, text = meta_stages(
+            [PAPER[name] for name in ("base", "sr256", "sr1024")], (64, 256, 1024), 4096
+        )
     with OnCpu() as made:
         pictures = list(cascade(stages, text))
-    assert [(p.device.type, tuple(p.shape)) for p in pictures] == [("meta", (2, 3, s.size, s.size)) for s in stages]
+    assert [(p.device.type, tuple(p.shape)) for p in pictures] == [
+        ("meta", (2, 3, s.size, s.size)) for s in stages
+    ]
     assert max(made.sizes) <= 2  # the log-SNRs of the steps
 
 

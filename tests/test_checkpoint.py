@@ -1,4 +1,6 @@
-"""A stage's folder: what is saved comes back, and whatever is wrong with it is one error that names the file."""
+"""A stage's folder: what is saved comes back, and whatever is wrong with it is one error that names
+the file.
+"""
 
 import json
 import pickle
@@ -66,7 +68,9 @@ def test_weights_come_back_rounded_to_bfloat16_and_nothing_else(original, stage)
     for name, tensor in loaded.net.state_dict().items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, want[name].bfloat16().float())
-        assert not torch.equal(tensor, want[name]), name  # the rounding is seen, so that exactness below means something
+        assert not torch.equal(tensor, want[name]), (
+            name
+        )  # the rounding is seen, so that exactness below means something
 
 
 def test_a_second_save_changes_no_byte(stage, tmp_path):
@@ -77,11 +81,18 @@ def test_a_second_save_changes_no_byte(stage, tmp_path):
 
 def test_the_loaded_network_predicts_what_the_rounded_one_does(original, stage):
     rounded = randomised(SETTINGS)
-    rounded.load_state_dict({name: tensor.bfloat16().float() for name, tensor in original.state_dict().items()})
-    z, logsnr = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)), torch.tensor([-2.0, 3.0])
+    rounded.load_state_dict(
+        {name: tensor.bfloat16().float() for name, tensor in original.state_dict().items()}
+    )
+    z, logsnr = (
+        torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)),
+        torch.tensor([-2.0, 3.0]),
+    )
     cond = Cond(Text(torch.ones(2, 4, 16), torch.ones(2, 4, dtype=torch.bool)))
     with torch.no_grad():
-        assert torch.equal(checkpoint.load(stage)[0](z, logsnr, cond).x0, rounded(z, logsnr, cond).x0)
+        assert torch.equal(
+            checkpoint.load(stage)[0](z, logsnr, cond).x0, rounded(z, logsnr, cond).x0
+        )
 
 
 def test_a_loaded_stage_is_ready_to_draw(stage):
@@ -102,7 +113,20 @@ def test_saving_leaves_the_network_as_it_was(tmp_path):
 @pytest.mark.parametrize("kind", ["base", "sr"])
 def test_every_kind_of_network_comes_back(kind, tmp_path):
     network, level = ("unet", None) if kind == "base" else ("efficient", 0.1)
-    settings = Settings(32, network, TINY[kind], "eps", "linear", 5, "heun", 2.5, "dynamic", 0.9, level, {"note": "é"})
+    settings = Settings(
+        32,
+        network,
+        TINY[kind],
+        "eps",
+        "linear",
+        5,
+        "heun",
+        2.5,
+        "dynamic",
+        0.9,
+        level,
+        {"note": "é"},
+    )
     checkpoint.save(tmp_path, randomised(settings), settings)
     assert checkpoint.load(tmp_path)[1] == settings
 
@@ -123,7 +147,8 @@ def test_a_folder_holds_readable_json_and_bfloat16_tensors_and_no_pickle(stage, 
 
 
 def test_the_fields_of_stage_json_stay_what_they_were():
-    wanted = "size network config target schedule steps sampler weight threshold percentile aug_level trained"
+    wanted = "size network config target schedule steps sampler weight threshold percentile"
+    wanted += " aug_level trained"
     assert [field.name for field in fields(Settings)] == wanted.split()
 
 
@@ -180,7 +205,9 @@ def test_one_tensor_too_few_too_many_or_of_another_shape_does_not_fit(stage, cha
         key = "more" if change == "extra" else name
         weights[key] = torch.zeros(1, 2, 3)
     save_file(weights, path)
-    assert ("more" if change == "extra" else name) in refused(stage, "weights.safetensors", "does not fit the network")
+    assert ("more" if change == "extra" else name) in refused(
+        stage, "weights.safetensors", "does not fit the network"
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -193,7 +220,9 @@ def test_weights_that_are_not_finite_are_named(stage, value):
     assert name in refused(stage, "weights.safetensors", "finite")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"base"', "{}", '{"size": 16}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "null", '"base"', "{}", '{"size": 16}', "\xff"]
+)
 def test_a_damaged_stage_json_is_named(stage, text):
     (stage / "stage.json").write_bytes(text.encode("latin-1"))
     refused(stage, "stage.json", "damaged")
@@ -223,7 +252,9 @@ def test_a_number_out_of_range_is_named(stage, name, value):
 
 
 def test_a_field_of_another_version_is_named(stage):
-    assert "colour_space" in refused(changed(stage, colour_space="hsv"), "stage.json", "another version")
+    assert "colour_space" in refused(
+        changed(stage, colour_space="hsv"), "stage.json", "another version"
+    )
 
 
 @pytest.mark.parametrize(

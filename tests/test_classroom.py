@@ -1,7 +1,9 @@
-"""The lessons make a course that nbgrader grades justly: nothing for a blank page, all for the reference, a fault its points.
+"""The lessons make a course that nbgrader grades justly: nothing for a blank page, all for the
+reference, a fault its points.
 
-The test goes the whole way of a course with nbgrader's own commands: release, hand in, collect, grade, export. It grades lesson
-02 with every stored wrong answer; with `MINIMAGEN_CLASSROOM=all`, or "02 07", all lessons or those; lesson 02 takes a minute.
+The test goes the whole way of a course with nbgrader's own commands: release, hand in, collect,
+grade, export. It grades lesson 02 with every stored wrong answer; with `MINIMAGEN_CLASSROOM=all`,
+or "02 07", all lessons or those; lesson 02 takes a minute.
 """
 
 import csv
@@ -18,11 +20,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from minimagen import checks
+from minimagen.lessons import checks
 
 ROOT = Path(__file__).parents[1]
-CLASSROOM = runpy.run_path(str(ROOT / "notebooks" / "classroom.py"))
-ANSWERS = {path.stem[-2:]: path for path in sorted((ROOT / "tests" / "answers").glob("lesson_*.py"))}
+CLASSROOM = runpy.run_path(str(ROOT / "tools" / "make_classroom.py"))
+ANSWERS = {
+    path.stem[-2:]: path for path in sorted((ROOT / "tests" / "answers").glob("lesson_*.py"))
+}
 WRONG = {lesson: runpy.run_path(str(path))["WRONG"] for lesson, path in ANSWERS.items()}
 CHOSEN = os.environ.get("MINIMAGEN_CLASSROOM", "02")
 GRADED = [*ANSWERS] if CHOSEN == "all" else CHOSEN.split()
@@ -45,9 +49,14 @@ def points(lesson: str) -> dict[str, int]:
 
 def nbgrader(course: Path, *arguments: str) -> str:
     """Run a command of nbgrader in the folder of a course -> what it printed."""
-    pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -c constraints.txt -e '.[classroom]'")
+    pytest.importorskip(
+        "nbgrader",
+        reason="nbgrader is not installed: pip install -c constraints.txt -e '.[classroom]'",
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])  # it calls alembic by name
+    environment["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), environment["PATH"]]
+    )  # it calls alembic by name
     environment.pop("PYTHONWARNINGS", None)  # the course has to set what it needs
     command = [sys.executable, "-m", "nbgrader", *arguments]
     done = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
@@ -80,32 +89,45 @@ def test_every_lesson_with_exercises_is_an_assignment_with_its_points_and_minute
         worth = points(lesson)
         minutes = sum(checks.EXERCISES[number].minutes for number in worth)
         assert line.split()[2:] == [str(len(worth)), str(sum(worth.values())), str(minutes)]
-    assert sorted(path.name for path in (tmp_path / "source").iterdir()) == [f"ps{lesson}" for lesson in ANSWERS]
+    assert sorted(path.name for path in (tmp_path / "source").iterdir()) == [
+        f"ps{lesson}" for lesson in ANSWERS
+    ]
 
 
 def test_a_course_holds_the_lessons_that_are_named_and_keeps_what_a_teacher_changed(tmp_path):
     CLASSROOM["make"](tmp_path, ["02"])
-    page, config = tmp_path / "source" / "ps02" / "02_forward_diffusion.ipynb", tmp_path / "nbgrader_config.py"
+    page, config = (
+        tmp_path / "source" / "ps02" / "02_forward_diffusion.ipynb",
+        tmp_path / "nbgrader_config.py",
+    )
     text = page.read_text(encoding="utf-8")
     page.write_text("mine", encoding="utf-8")
     config.write_text("mine", encoding="utf-8")
     table = CLASSROOM["make"](tmp_path, ["02", "03"])
     assert [line.endswith("left as it was") for line in table.splitlines()[1:]] == [True, False]
-    assert (page.read_text(encoding="utf-8"), config.read_text(encoding="utf-8")) == ("mine", "mine")
+    assert (page.read_text(encoding="utf-8"), config.read_text(encoding="utf-8")) == (
+        "mine",
+        "mine",
+    )
     assert sorted(path.name for path in (tmp_path / "source").iterdir()) == ["ps02", "ps03"]
     CLASSROOM["make"](tmp_path, ["02"], replace=True)
     assert (page.read_text(encoding="utf-8"), config.read_text(encoding="utf-8")) == (text, "mine")
 
 
 def test_a_name_that_means_no_lesson_is_an_error(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["classroom.py", str(tmp_path / "course"), "02", "99"])
+    monkeypatch.setattr(sys, "argv", ["make_classroom.py", str(tmp_path / "course"), "02", "99"])
     with pytest.raises(SystemExit):
         CLASSROOM["main"]()
-    assert "names must be the beginnings of lessons in notebooks/solutions, got '99'" in capsys.readouterr().err
+    assert (
+        "names must be the beginnings of lessons in notebooks/solutions, got '99'"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "course").exists()
 
 
-def test_grading_runs_the_set_up_and_the_exercises_and_leaves_out_every_other_cell_of_the_lesson(made):
+def test_grading_runs_the_set_up_and_the_exercises_and_leaves_out_every_other_cell_of_the_lesson(
+    made,
+):
     for folder in sorted((made / "source").iterdir()):
         for cell in read(folder).cells:
             tags = cell.metadata.get("tags", [])
@@ -119,8 +141,13 @@ def test_grading_runs_the_set_up_and_the_exercises_and_leaves_out_every_other_ce
 
 def test_a_released_lesson_is_the_lesson_with_stubs_and_without_outputs(course):
     for lesson in ANSWERS:
-        full, page = read(course / "source" / f"ps{lesson}"), read(course / "release" / f"ps{lesson}")
-        assert [cell.source for cell in page.cells] == [SOLUTION.sub(r"\1...", cell.source) for cell in full.cells]
+        full, page = (
+            read(course / "source" / f"ps{lesson}"),
+            read(course / "release" / f"ps{lesson}"),
+        )
+        assert [cell.source for cell in page.cells] == [
+            SOLUTION.sub(r"\1...", cell.source) for cell in full.cells
+        ]
         assert not any(cell.get("outputs") for cell in page.cells)
         everything = "\n".join(cell.source for cell in page.cells)
         assert "SOLUTION" not in everything
@@ -136,24 +163,33 @@ def test_nbgrader_says_what_is_left_to_solve_and_that_the_solutions_pass(course)
     said = nbgrader(course, "validate", "release/ps02/02_forward_diffusion.ipynb")
     assert "VALIDATION FAILED ON 4 CELL(S)" in said
     assert all(f"AssertionError: ○ {number} not solved yet" in said for number in WRONG["02"])
-    assert "Success! Your notebook passes all the tests." in nbgrader(course, "validate", "source/ps02/*.ipynb")
+    assert "Success! Your notebook passes all the tests." in nbgrader(
+        course, "validate", "source/ps02/*.ipynb"
+    )
 
 
 # --- handing it in, and grading ---
 
 
 def mistaken(course: Path, lesson: str):
-    """Students who know one exercise, or none, and have a wrong answer to each of the others, until every one has been given.
+    """Students who know one exercise, or none, and have a wrong answer to each of the others, until
+    every one has been given.
 
     -> pairs of a notebook and {number: what its verdict must say} of the exercises that are wrong.
     """
     left = {number: [*wrong] for number, wrong in WRONG[lesson].items()}
     for turn in itertools.count():
         known = turn % (len(left) + 1)
-        told = {number: wrong.pop() for place, (number, wrong) in enumerate(left.items()) if wrong and place != known}
+        told = {
+            number: wrong.pop()
+            for place, (number, wrong) in enumerate(left.items())
+            if wrong and place != known
+        }
         book = read(course / "source" / f"ps{lesson}")
         for number, words in told.items():
-            name = re.fullmatch(r"checks\.ex_\d+_\d+\((\w+)\)", tagged(book, f"grade-{number}").source)[1]
+            name = re.fullmatch(
+                r"checks\.ex_\d+_\d+\((\w+)\)", tagged(book, f"grade-{number}").source
+            )[1]
             stored = f"runpy.run_path({str(ANSWERS[lesson])!r})['WRONG'][{number!r}][{words!r}]"
             tagged(book, f"answer-{number}").source = f"import runpy\n\n{name} = {stored}"
         if told:
@@ -163,12 +199,16 @@ def mistaken(course: Path, lesson: str):
 
 
 def meddled(course: Path):
-    """The reference of lesson 02 by a student who broke the set-up and two checks, never answered 2.3, and is warned in 2.1."""
+    """The reference of lesson 02 by a student who broke the set-up and two checks, never answered
+    2.3, and is warned in 2.1.
+    """
     book = read(course / "source" / "ps02")
     tagged(book, "setup").source = "raise SystemExit"
     tagged(book, "grade-2.3").source = "print('● 2.3 solved')"
     tagged(book, "answer-2.3").source = "betas_of = None"
-    tagged(book, "answer-2.1").source += "\n\n\nwarned = diffuse\n\n\ndef diffuse(*answer):\n    import warnings\n\n"
+    tagged(
+        book, "answer-2.1"
+    ).source += "\n\n\nwarned = diffuse\n\n\ndef diffuse(*answer):\n    import warnings\n\n"
     tagged(book, "answer-2.1").source += "    warnings.warn('mind')\n    return warned(*answer)"
     book.cells.remove(tagged(book, "grade-2.4"))
     if PATIENT:  # it takes as long as the course allows
@@ -177,7 +217,9 @@ def meddled(course: Path):
 
 
 def collected(course: Path, lesson: str, books: dict) -> None:
-    """Hand in notebooks as a learning platform would deliver them, files and archives named after the student."""
+    """Hand in notebooks as a learning platform would deliver them, files and archives named after
+    the student.
+    """
     archive = course / "downloaded" / f"ps{lesson}" / "archive"
     archive.mkdir(parents=True)
     page = next((course / "source" / f"ps{lesson}").glob("*.ipynb")).name
@@ -193,9 +235,14 @@ def collected(course: Path, lesson: str, books: dict) -> None:
 
 @pytest.fixture(scope="module", params=GRADED)
 def graded(request, course) -> tuple[Path, str, dict]:
-    """One lesson handed in and graded: by who left it blank, who knows all, and all who know part; {student: told faults}."""
+    """One lesson handed in and graded: by who left it blank, who knows all, and all who know part;
+    {student: told faults}.
+    """
     lesson = request.param
-    books = {"class_12_blank": read(course / "release" / f"ps{lesson}"), "reference": read(course / "source" / f"ps{lesson}")}
+    books = {
+        "class_12_blank": read(course / "release" / f"ps{lesson}"),
+        "reference": read(course / "source" / f"ps{lesson}"),
+    }
     faults = {}
     for i, (book, told) in enumerate(mistaken(course, lesson)):
         books[f"mistaken-{i}"], faults[f"mistaken-{i}"] = book, told
@@ -231,7 +278,10 @@ def test_blank_is_nothing_and_the_reference_is_everything(graded):
     worth = points(lesson)
     assert earned(course, lesson, "class_12_blank") == dict.fromkeys(worth, 0)
     assert earned(course, lesson, "reference") == worth
-    assert all(errors(course, lesson, "class_12_blank", number) == f"○ {number} not solved yet" for number in worth)
+    assert all(
+        errors(course, lesson, "class_12_blank", number) == f"○ {number} not solved yet"
+        for number in worth
+    )
 
 
 def test_each_wrong_answer_loses_its_points_and_no_others_and_is_told_why(graded):
@@ -239,7 +289,9 @@ def test_each_wrong_answer_loses_its_points_and_no_others_and_is_told_why(graded
     tried = {(number, words) for told in faults.values() for number, words in told.items()}
     assert tried == {(number, words) for number, wrong in WRONG[lesson].items() for words in wrong}
     for student, told in faults.items():
-        assert earned(course, lesson, student) == {number: 0 if number in told else p for number, p in points(lesson).items()}
+        assert earned(course, lesson, student) == {
+            number: 0 if number in told else p for number, p in points(lesson).items()
+        }
         for number, words in told.items():
             assert errors(course, lesson, student, number).startswith(f"✗ {number} ")
             assert words in errors(course, lesson, student, number)
@@ -250,7 +302,10 @@ def test_the_exported_table_has_a_line_for_every_student(graded):
     rows, worth = exported(course), points(lesson)
     assert {row["assignment"] for row in rows.values()} == {f"ps{lesson}"}
     assert {float(row["max_score"]) for row in rows.values()} == {sum(worth.values())}
-    wanted = {student: sum(worth[number] for number in worth if number not in told) for student, told in faults.items()}
+    wanted = {
+        student: sum(worth[number] for number in worth if number not in told)
+        for student, told in faults.items()
+    }
     wanted |= {"class_12_blank": 0, "reference": sum(worth.values())}
     assert {student: float(rows[student]["score"]) for student in wanted} == wanted
 
@@ -260,8 +315,12 @@ def test_what_is_locked_is_put_back_and_what_a_student_breaks_costs_its_own_poin
     if lesson != "02":
         pytest.skip("the student who meddles takes lesson 02 alone")
     kept, page = read(course / "source" / "ps02"), read(course / "autograded" / "meddled" / "ps02")
-    assert all(tagged(page, tag).source == tagged(kept, tag).source for tag in ("setup", "grade-2.3"))
+    assert all(
+        tagged(page, tag).source == tagged(kept, tag).source for tag in ("setup", "grade-2.3")
+    )
     worth = points("02")
-    lost = {"2.3": 0, "2.4": 0} | ({"2.2": 0} if PATIENT else {})  # 2.4, whose check is gone, is left to the teacher
+    lost = {"2.3": 0, "2.4": 0} | (
+        {"2.2": 0} if PATIENT else {}
+    )  # 2.4, whose check is gone, is left to the teacher
     assert earned(course, "02", "meddled") == worth | lost
     assert errors(course, "02", "meddled", "2.3") == "○ 2.3 not solved yet"

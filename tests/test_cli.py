@@ -1,4 +1,6 @@
-"""The command line: what it writes and prints, and one line with exit status 2 for everything that can be asked wrongly."""
+"""The command line: what it writes and prints, and one line with exit status 2 for everything that
+can be asked wrongly.
+"""
 
 import errno
 import io
@@ -18,13 +20,16 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 
-from minimagen import __version__, cli, exam, recipes
+from minimagen import __version__, cli, recipes
 from minimagen.cascade import Cascade
 from minimagen.checkpoint import Settings
-from minimagen.emoji import ALONE, SCENES
+from minimagen.cli.parser import EXAMPLES, parser
+from minimagen.data.emoji import ALONE
+from minimagen.data.scenes import SCENES
+from minimagen.data.shapes import KINDS, Shapes
+from minimagen.evaluation import exam
 from minimagen.pixels import from_uint8, to_uint8
 from minimagen.samplers import STEPS
-from minimagen.shapes import KINDS, Shapes
 from minimagen.thresholding import THRESHOLDS
 from minimagen.unet import TINY
 
@@ -78,9 +83,17 @@ def draw(tiny_cascade):
 @pytest.fixture
 def train(tiny_text, monkeypatch):
     """The beginning of a command that trains a tiny base for two steps, and a tiny sr256."""
-    base = recipes.Recipe(Settings(16, "unet", TINY["base"], steps=2), batch=2, rate=1e-3, steps=2, warm=1, save=1)
+    base = recipes.Recipe(
+        Settings(16, "unet", TINY["base"], steps=2), batch=2, rate=1e-3, steps=2, warm=1, save=1
+    )
     sr = recipes.Recipe(
-        Settings(64, "efficient", TINY["sr"], steps=2, aug_level=0.1), batch=2, rate=1e-3, steps=2, warm=1, crop=32, save=1
+        Settings(64, "efficient", TINY["sr"], steps=2, aug_level=0.1),
+        batch=2,
+        rate=1e-3,
+        steps=2,
+        warm=1,
+        crop=32,
+        save=1,
     )
     monkeypatch.setitem(recipes.RECIPES, ("base", "cpu"), base)
     monkeypatch.setitem(recipes.RECIPES, ("sr256", "cpu"), sr)
@@ -106,7 +119,9 @@ def told(path):
 # --- draw ---
 
 
-def test_draw_writes_one_picture_a_sentence_with_all_stages_side_by_side(call, draw, here, tiny_cascade):
+def test_draw_writes_one_picture_a_sentence_with_all_stages_side_by_side(
+    call, draw, here, tiny_cascade
+):
     prompts = ["a large red circle", "a small blue star"]
     code, out, err = call(*draw, *prompts, "--out", "drawings", "--seed", 5)
     assert (code, err) == (0, "")
@@ -129,25 +144,78 @@ def test_draw_says_how_long_and_how_much(call, draw):
     for size in (16, 32, 64):
         assert re.search(rf"^ +{size} pixels: +\d+\.\d\d s a picture$", out, re.MULTILINE)
     last = out.splitlines()[-1]
-    found = re.fullmatch(r"together (\d+\.\d) s, peak memory (\d+\.\d\d) GB, on 1 threads of \d+ CPU cores", last)
+    found = re.fullmatch(
+        r"together (\d+\.\d) s, peak memory (\d+\.\d\d) GB, on 1 threads of \d+ CPU cores", last
+    )
     assert found, last
     assert 0.1 < float(found[2]) < 100
 
 
 def test_the_metadata_tells_all_that_was_asked(call, draw, here, tiny_cascade):
-    flags = ["--steps", 3, "--sampler", "heun", "--weight", 1.5, "--threshold", "dynamic", "--percentile", 0.9]
-    code, *_ = call(*draw, "a heart", "a star", "--seed", 7, "--aug-level", 0.3, "--size", 32, *flags, "--out", "x")
+    flags = [
+        "--steps",
+        3,
+        "--sampler",
+        "heun",
+        "--weight",
+        1.5,
+        "--threshold",
+        "dynamic",
+        "--percentile",
+        0.9,
+    ]
+    code, *_ = call(
+        *draw,
+        "a heart",
+        "a star",
+        "--seed",
+        7,
+        "--aug-level",
+        0.3,
+        "--size",
+        32,
+        *flags,
+        "--out",
+        "x",
+    )
     assert code == 0
     found = told(here / "x" / "01-a-star.png")
-    base = {"size": 16, "steps": 3, "sampler": "heun", "weight": 1.5, "threshold": "dynamic", "percentile": 0.9}
-    above = {"size": 32, "steps": 3, "sampler": "heun", "weight": 1.0, "threshold": "static", "percentile": 0.995}
+    base = {
+        "size": 16,
+        "steps": 3,
+        "sampler": "heun",
+        "weight": 1.5,
+        "threshold": "dynamic",
+        "percentile": 0.9,
+    }
+    above = {
+        "size": 32,
+        "steps": 3,
+        "sampler": "heun",
+        "weight": 1.0,
+        "threshold": "static",
+        "percentile": 0.995,
+    }
     assert found["stages"] == [{**base, "aug_level": None}, {**above, "aug_level": 0.3}]
     asked = {"prompt": "a star", "seed": 8, "version": __version__, "weights": str(tiny_cascade)}
     assert {name: found[name] for name in asked} == asked
 
 
 def test_flags_do_what_the_library_does(call, draw, here, tiny_cascade):
-    call(*draw, "a heart", "--size", 32, "--weight", 5, "--threshold", "none", "--aug-level", 0.5, "--sampler", "dpmpp_2m")
+    call(
+        *draw,
+        "a heart",
+        "--size",
+        32,
+        "--weight",
+        5,
+        "--threshold",
+        "none",
+        "--aug-level",
+        0.5,
+        "--sampler",
+        "dpmpp_2m",
+    )
     tiny = Cascade.load(tiny_cascade, "cpu")
     changes = {"weight": [5.0, 1.0], "aug_level": [None, 0.5], "step": STEPS["dpmpp_2m"]()}
     thresholds = [THRESHOLDS["none"](1.0), THRESHOLDS["static"](1.0)]
@@ -159,15 +227,24 @@ def test_flags_do_what_the_library_does(call, draw, here, tiny_cascade):
 def test_a_picture_can_be_drawn_again_from_its_metadata(call, draw, here):
     call(*draw, "a heart", "a star", "--steps", 2, "--size", 32, "--out", "one")
     found = told(here / "one" / "01-a-star.png")
-    call(*draw, found["prompt"], "--seed", found["seed"], "--steps", 2, "--size", 32, "--out", "two")
-    one, two = (Image.open(here / path).convert("RGB") for path in ("one/01-a-star.png", "two/00-a-star.png"))
+    call(
+        *draw, found["prompt"], "--seed", found["seed"], "--steps", 2, "--size", 32, "--out", "two"
+    )
+    one, two = (
+        Image.open(here / path).convert("RGB")
+        for path in ("one/01-a-star.png", "two/00-a-star.png")
+    )
     apart = [abs(a - b) for a, b in zip(one.tobytes(), two.tobytes(), strict=True)]
     assert max(apart) <= 1
 
 
 @pytest.mark.parametrize(
     ("prompt", "name"),
-    [("ein großer, roter Kreis", "00-ein-gro-er-roter-kreis"), ("红色的圆", "00-picture"), ("🔴 * 🔵 / ..", "00-picture")],
+    [
+        ("ein großer, roter Kreis", "00-ein-gro-er-roter-kreis"),
+        ("红色的圆", "00-picture"),
+        ("🔴 * 🔵 / ..", "00-picture"),
+    ],
 )
 def test_any_script_is_a_prompt(call, draw, here, prompt, name):
     code, out, _ = call(*draw, prompt, "--size", 16)
@@ -213,20 +290,35 @@ def test_progress_is_shown_unless_quiet(call, draw):
         (["a heart", "--weight", "nan"], "weight must be a finite number, got nan"),
         (["a heart", "--weight", "inf"], "weight must be a finite number"),
         (["a heart", "--weight", "strong"], "argument --weight"),
-        (["a heart", "--steps", "-3"], "argument --steps: must be a whole number of at least 1, got -3"),
+        (
+            ["a heart", "--steps", "-3"],
+            "argument --steps: must be a whole number of at least 1, got -3",
+        ),
         (["a heart", "--steps", "0"], "argument --steps"),
         (["a heart", "--steps", "2.5"], "argument --steps"),
         (["a heart", "--sampler", "euler"], "argument --sampler: invalid choice: 'euler'"),
         (["a heart", "--threshold", "soft"], "argument --threshold"),
-        (["a heart", "--threshold", "dynamic", "--percentile", "0"], "percentile must be a fraction in (0, 1], got 0.0"),
+        (
+            ["a heart", "--threshold", "dynamic", "--percentile", "0"],
+            "percentile must be a fraction in (0, 1], got 0.0",
+        ),
         (["a heart", "--percentile", "1.5"], "percentile must be a fraction in (0, 1], got 1.5"),
         (["a heart", "--percentile", "nan"], "percentile must be"),
-        (["a heart", "--threshold", "static", "--percentile", "0.9"], "percentile belongs to the dynamic threshold"),
+        (
+            ["a heart", "--threshold", "static", "--percentile", "0.9"],
+            "percentile belongs to the dynamic threshold",
+        ),
         (["a heart", "--aug-level", "1.5"], "aug_level must be in [0, 1]"),
         (["a heart", "--aug-level", "-0.1"], "aug_level must be in [0, 1]"),
-        (["a heart", "--aug-level", "0.2", "--size", "16"], "aug-level belongs to the super-resolution stages"),
+        (
+            ["a heart", "--aug-level", "0.2", "--size", "16"],
+            "aug-level belongs to the super-resolution stages",
+        ),
         (["a heart", "--size", "48"], "size must be one of 16, 32, 64, got 48"),
-        (["a heart", "--size", "8", "--threshold", "none"], "size must be one of 16, 32, 64, got 8"),
+        (
+            ["a heart", "--size", "8", "--threshold", "none"],
+            "size must be one of 16, 32, 64, got 8",
+        ),
         (["a heart", "--size", "big"], "argument --size"),
         (["a heart", "--seed", "-1"], "argument --seed"),
         (["a heart", "--seed", "9999999999"], "seed must be"),
@@ -247,9 +339,13 @@ def test_no_command_and_an_unknown_one_get_one_line(refused):
 
 
 def test_missing_weights_get_one_line(refused):
-    assert "nowhere/at/all/cascade.json" in refused("draw", "a heart", "--weights", "nowhere/at/all")
+    assert "nowhere/at/all/cascade.json" in refused(
+        "draw", "a heart", "--weights", "nowhere/at/all"
+    )
     assert "nobody/nothing" in refused("draw", "a heart", "--weights", "nobody/nothing")
-    assert "one line/and another/cascade.json" in refused("draw", "a heart", "--weights", "./one\nline/and\nanother")
+    assert "one line/and another/cascade.json" in refused(
+        "draw", "a heart", "--weights", "./one\nline/and\nanother"
+    )
 
 
 def test_truncated_weights_get_one_line(refused, tiny_cascade, here):
@@ -257,11 +353,15 @@ def test_truncated_weights_get_one_line(refused, tiny_cascade, here):
     weights = copy / "sr2" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     for command in (["draw", "a heart"], ["info"], ["evaluate"]):
-        assert "copy/sr2/weights.safetensors must be a whole safetensors file" in refused(*command, "--weights", copy)
+        assert "copy/sr2/weights.safetensors must be a whole safetensors file" in refused(
+            *command, "--weights", copy
+        )
 
 
 def test_another_text_encoder_gets_one_line(refused, draw, here):
-    assert "the text encoder 'nowhere/at/all' could not be loaded" in refused(*draw, "x", "--text-encoder", "nowhere/at/all")
+    assert "the text encoder 'nowhere/at/all' could not be loaded" in refused(
+        *draw, "x", "--text-encoder", "nowhere/at/all"
+    )
 
 
 @pytest.mark.parametrize("where", ["replace", "save"])
@@ -269,13 +369,17 @@ def test_a_full_disk_gets_one_line(refused, draw, here, monkeypatch, where):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(*((os, "replace", full) if where == "replace" else (Image.Image, "save", full)))
+    monkeypatch.setattr(
+        *((os, "replace", full) if where == "replace" else (Image.Image, "save", full))
+    )
     message = refused(*draw, "a heart", "--size", "16")
     assert "could not write drawings/00-a-heart.png: No space left on device" in message
     assert os.listdir(here / "drawings") == []
 
 
-def test_a_file_in_the_place_of_the_folder_gets_one_line_before_anything_is_drawn(refused, draw, here, monkeypatch):
+def test_a_file_in_the_place_of_the_folder_gets_one_line_before_anything_is_drawn(
+    refused, draw, here, monkeypatch
+):
     (here / "drawings").write_text("")
     monkeypatch.setattr(Cascade, "draw", None)
     assert "out must be a folder, but drawings is a file" in refused(*draw, "a heart")
@@ -307,11 +411,20 @@ def test_train_makes_a_base_that_can_be_drawn_with_at_once(call, train, here, ti
     code, out, err = call(*train("base", "--out", "run", "--steps", 3))
     assert (code, err) == (0, "")
     assert re.fullmatch(r"run: a stage of 16 pixels, loss \d\.\d{4}\n", out)
-    assert {path.name for path in (here / "run").iterdir()} >= {"stage.json", "weights.safetensors", "state.safetensors"}
-    code, out, _ = call("draw", "a heart", "--weights", "run", "--text-encoder", tiny_text, "--steps", 2, "--quiet")
+    assert {path.name for path in (here / "run").iterdir()} >= {
+        "stage.json",
+        "weights.safetensors",
+        "state.safetensors",
+    }
+    code, out, _ = call(
+        "draw", "a heart", "--weights", "run", "--text-encoder", tiny_text, "--steps", 2, "--quiet"
+    )
     assert code == 0
     assert Image.open(here / "drawings" / "00-a-heart.png").size == (16, 16)
-    assert call(*train("base", "--out", "run", "--steps", 3, "--resume"))[1] == "run: nothing left to train\n"
+    assert (
+        call(*train("base", "--out", "run", "--steps", 3, "--resume"))[1]
+        == "run: nothing left to train\n"
+    )
 
 
 def test_train_takes_a_folder_of_ones_own_and_begins_from_another_run(call, train, folder):
@@ -331,7 +444,9 @@ def test_a_base_begins_on_small_pictures_and_goes_on_with_large_ones(call, train
 
 def test_bf16_changes_the_network_s_arithmetic_and_hardly_the_loss(call, train, here):
     def trained(out: str, *flags: str) -> tuple[float, bytes]:
-        AcceleratorState._reset_state(reset_partial_state=True)  # accelerate keeps one precision a process
+        AcceleratorState._reset_state(
+            reset_partial_state=True
+        )  # accelerate keeps one precision a process
         assert call(*train("base", "--out", out, *flags))[0] == 0
         loss = json.loads((here / out / "log.jsonl").read_text().splitlines()[-1])["loss"]
         return loss, (here / out / "weights.safetensors").read_bytes()
@@ -346,7 +461,9 @@ def test_bf16_changes_the_network_s_arithmetic_and_hardly_the_loss(call, train, 
 def test_a_run_is_not_written_over(refused, call, train, here):
     assert call(*train("base", "--out", "run"))[0] == 0
     before = (here / "run" / "state.safetensors").read_bytes()
-    assert "out must be a new folder, but run holds a run: pass --resume" in refused(*train("base", "--out", "run"))
+    assert "out must be a new folder, but run holds a run: pass --resume" in refused(
+        *train("base", "--out", "run")
+    )
     assert (here / "run" / "state.safetensors").read_bytes() == before
 
 
@@ -362,7 +479,9 @@ def test_bad_data_gets_one_line(refused, train, folder, here):
     (here / "empty").mkdir()
     assert "metadata.jsonl" in refused(*command, "empty")
     known = "shapes, emoji, things, scenes, two-things, picnic, some, all"
-    assert f"data must be one of {known} or a folder of pictures, got 'nothing'" in refused(*command, "nothing")
+    assert f"data must be one of {known} or a folder of pictures, got 'nothing'" in refused(
+        *command, "nothing"
+    )
     (folder / "b.png").write_bytes(b"no picture at all")
     message = refused(*command, folder)
     assert "metadata.jsonl, line 2" in message
@@ -385,12 +504,16 @@ def test_a_full_disk_in_training_gets_one_line(refused, train, here, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    assert "could not write run/weights.safetensors: No space left on device" in refused(*train("base", "--out", "run"))
+    assert "could not write run/weights.safetensors: No space left on device" in refused(
+        *train("base", "--out", "run")
+    )
 
 
 def test_a_loss_that_is_not_finite_gets_one_line(refused, train, here, monkeypatch):
     recipe = recipes.RECIPES["base", "cpu"]
-    monkeypatch.setitem(recipes.RECIPES, ("base", "cpu"), replace(recipe, rate=1e30, steps=20, save=50))
+    monkeypatch.setitem(
+        recipes.RECIPES, ("base", "cpu"), replace(recipe, rate=1e30, steps=20, save=50)
+    )
     assert "the loss is" in refused(*train("base", "--out", "run"))
 
 
@@ -405,7 +528,10 @@ def test_a_loss_that_is_not_finite_gets_one_line(refused, train, here, monkeypat
         (["base", "--out", "run", "--batch", "-1"], "argument --batch"),
         (["base", "--out", "run", "--size", "0"], "argument --size"),
         (["sr256", "--out", "run", "--size", "32"], "size is for the base alone"),
-        (["base", "--out", "run", "--text-encoder", "nowhere/at/all"], "the text encoder 'nowhere/at/all'"),
+        (
+            ["base", "--out", "run", "--text-encoder", "nowhere/at/all"],
+            "the text encoder 'nowhere/at/all'",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -417,7 +543,9 @@ def test_bad_flags_of_train_get_one_line(refused, flags, named):
 
 
 @pytest.mark.parametrize("split", ["held-out", "unseen"])
-def test_evaluate_finds_true_renderings_right_and_swapped_ones_wrong(call, tiny_cascade, here, monkeypatch, split):
+def test_evaluate_finds_true_renderings_right_and_swapped_ones_wrong(
+    call, tiny_cascade, here, monkeypatch, split
+):
     shift = 0
 
     def rendered(self, prompts, seed, **_):
@@ -426,18 +554,37 @@ def test_evaluate_finds_true_renderings_right_and_swapped_ones_wrong(call, tiny_
         return [from_uint8(torch.stack([page for page, _ in pages]))]
 
     monkeypatch.setattr(Cascade, "draw", rendered)
-    command = ["evaluate", "--weights", tiny_cascade, "--device", "cpu", "--split", split, "--captions", 24, "--batch", 7]
+    command = [
+        "evaluate",
+        "--weights",
+        tiny_cascade,
+        "--device",
+        "cpu",
+        "--split",
+        split,
+        "--captions",
+        24,
+        "--batch",
+        7,
+    ]
     code, out, err = call(*command, "--out", "right.json", "--quiet")
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == f"24 {split} captions, all shapes, 64 pixels, seeds from 0"
     for name in ("objects", "colours", "sizes", "relation", "all"):
-        assert re.search(rf"^  {name} +100\.0%   95 % interval 100\.0% to 100\.0%$", out, re.MULTILINE), out
+        assert re.search(
+            rf"^  {name} +100\.0%   95 % interval 100\.0% to 100\.0%$", out, re.MULTILINE
+        ), out
     shift = 1
     _, out, _ = call(*command, "--out", "wrong.json", "--quiet")
-    strict = [json.loads((here / f"{name}.json").read_text(), parse_constant=pytest.fail) for name in ("right", "wrong")]
+    strict = [
+        json.loads((here / f"{name}.json").read_text(), parse_constant=pytest.fail)
+        for name in ("right", "wrong")
+    ]
     assert strict[0]["right"]["all"] == {"share": 1.0, "low": 1.0, "high": 1.0}
     assert strict[1]["right"]["all"]["share"] < 0.2
-    assert {name: strict[0][name] for name in ("data", "split", "kind", "captions", "size", "seed")} == {
+    assert {
+        name: strict[0][name] for name in ("data", "split", "kind", "captions", "size", "seed")
+    } == {
         **{"data": "shapes", "split": split, "kind": None},
         **{"captions": 24, "size": 64, "seed": 0},
     }
@@ -445,7 +592,19 @@ def test_evaluate_finds_true_renderings_right_and_swapped_ones_wrong(call, tiny_
 
 
 def test_evaluate_draws_and_scores_and_leaves_out_what_no_caption_states(call, tiny_cascade, here):
-    command = ["evaluate", "--weights", tiny_cascade, "--device", "cpu", "--captions", 3, "--batch", 2, "--kind", "single"]
+    command = [
+        "evaluate",
+        "--weights",
+        tiny_cascade,
+        "--device",
+        "cpu",
+        "--captions",
+        3,
+        "--batch",
+        2,
+        "--kind",
+        "single",
+    ]
     code, out, _ = call(*command, "--steps", 1, "--out", "found.json", "--quiet")
     assert code == 0
     assert re.search(r"^  relation +no caption states one$", out, re.MULTILINE)
@@ -457,7 +616,19 @@ def test_evaluate_draws_and_scores_and_leaves_out_what_no_caption_states(call, t
 
 @pytest.mark.parametrize("data", ["emoji", "things", "scenes", "two-things", "picnic"])
 def test_evaluate_asks_for_emoji_alone_and_in_scenes(call, tiny_cascade, here, data):
-    command = ["evaluate", "--weights", tiny_cascade, "--device", "cpu", "--captions", 3, "--data", data, "--steps", 1]
+    command = [
+        "evaluate",
+        "--weights",
+        tiny_cascade,
+        "--device",
+        "cpu",
+        "--captions",
+        3,
+        "--data",
+        data,
+        "--steps",
+        1,
+    ]
     code, out, err = call(*command, "--out", "found.json", "--quiet")
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == f"3 held-out captions, all {data}, 64 pixels, seeds from 0"
@@ -469,12 +640,16 @@ def test_evaluate_asks_for_emoji_alone_and_in_scenes(call, tiny_cascade, here, d
 
 def test_bad_flags_of_evaluate_get_one_line(refused, tiny_cascade, monkeypatch):
     command = ["evaluate", "--weights", tiny_cascade, "--device", "cpu"]
-    monkeypatch.setattr(exam, "paper", None)  # the flags are checked before a thousand pictures are drawn to compare with
+    monkeypatch.setattr(
+        exam, "paper", None
+    )  # the flags are checked before a thousand pictures are drawn to compare with
     assert "size must be one of 16, 32, 64, got 1024" in refused(*command, "--size", "1024")
     assert "argument --captions" in refused(*command, "--captions", "0")
     assert "argument --split" in refused(*command, "--split", "test")
     assert "weight must be" in refused(*command, "--weight", "nan")
-    assert "kind belongs to the shapes, got it with emoji" in refused(*command, "--data", "emoji", "--kind", "single")
+    assert "kind belongs to the shapes, got it with emoji" in refused(
+        *command, "--data", "emoji", "--kind", "single"
+    )
 
 
 # --- info, help, names ---
@@ -486,15 +661,17 @@ def test_info_says_what_the_weights_are(call, tiny_cascade):
     assert out.startswith(f"minimagen {__version__}, weights in {tiny_cascade}\n")
     assert "16 wide, up to 40 tokens" in out
     for size, network in ((16, "unet"), (32, "efficient"), (64, "efficient")):
-        assert re.search(rf"^ +{size} pixels: {network}, 0\.\d\d M parameters, predicts v$", out, re.MULTILINE)
+        assert re.search(
+            rf"^ +{size} pixels: {network}, 0\.\d\d M parameters, predicts v$", out, re.MULTILINE
+        )
     assert out.count("sampler    ddim") == 3
 
 
 def test_the_flags_name_what_the_library_has():
     choices = {}
-    commands = next(action for action in cli._parser()._actions if action.dest == "command").choices
-    for parser in commands.values():
-        for action in parser._actions:
+    commands = next(action for action in parser()._actions if action.dest == "command").choices
+    for command in commands.values():
+        for action in command._actions:
             if action.choices:
                 choices.setdefault(action.dest, []).append(tuple(action.choices))
     assert set(commands) == {"draw", "train", "evaluate", "info"}
@@ -510,24 +687,32 @@ def test_the_flags_name_what_the_library_has():
 
 
 def test_every_flag_is_explained_and_every_example_is_understood(monkeypatch):
-    parser = cli._parser()
-    commands = next(action for action in parser._actions if action.dest == "command").choices
+    commands = next(action for action in parser()._actions if action.dest == "command").choices
     for name, command in commands.items():
         assert command.description, name
         assert all(action.help for action in command._actions), name
-    examples = [line.split("minimagen ", 1)[1] for line in cli.EXAMPLES.splitlines() if line.startswith("  ")]
+    examples = [
+        line.split("minimagen ", 1)[1] for line in EXAMPLES.splitlines() if line.startswith("  ")
+    ]
     assert len(examples) >= 7
     for example in examples:
         assert parser.parse_args(shlex.split(example)).run
 
 
 def test_help_is_quick_and_needs_no_torch(tmp_path):
-    code = "import sys; from minimagen import cli\ntry: cli.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    code = "import sys; from minimagen import cli\ntry: cli.main(['--help'])\n"
+    code += "finally: assert 'torch' not in sys.modules"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     module = subprocess.run(
-        [sys.executable, "-m", "minimagen", "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "minimagen", "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert module.stdout == done.stdout
     assert module.stderr == ""

@@ -8,7 +8,9 @@ from minimagen.conditioning import Cond, LowRes, Text, stack
 
 def text(batch=3, length=4, seed=0):
     g = torch.Generator().manual_seed(seed)
-    return Text(torch.randn(batch, length, 2, generator=g), torch.rand(batch, length, generator=g) < 0.7)
+    return Text(
+        torch.randn(batch, length, 2, generator=g), torch.rand(batch, length, generator=g) < 0.7
+    )
 
 
 def lowres(batch=3):
@@ -20,7 +22,9 @@ def lowres(batch=3):
     [((3, 4), (3, 4)), ((3, 4, 2), (3, 5)), ((3, 4, 2), (3,))],
 )
 def test_text_of_the_wrong_shape_is_refused(tokens, mask):
-    with pytest.raises(ValueError, match=r"Text: tokens must be \(B, L, D\) and mask \(B, L\) bool"):
+    with pytest.raises(
+        ValueError, match=r"Text: tokens must be \(B, L, D\) and mask \(B, L\) bool"
+    ):
         Text(torch.zeros(tokens), torch.ones(mask, dtype=torch.bool))
 
 
@@ -86,7 +90,9 @@ def test_a_stack_is_the_first_rows_then_the_second_at_the_longer_length():
     assert torch.equal(both.lowres.logsnr, torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0, 2.0]))
 
 
-@pytest.mark.parametrize(("one", "two"), [(Cond(text()), Cond(lowres=lowres())), (Cond(text(), lowres()), Cond(text()))])
+@pytest.mark.parametrize(
+    ("one", "two"), [(Cond(text()), Cond(lowres=lowres())), (Cond(text(), lowres()), Cond(text()))]
+)
 def test_conditions_of_different_kinds_do_not_stack(one, two):
     with pytest.raises(ValueError, match="stack: both conditions must have"):
         stack(one, two)

@@ -1,7 +1,8 @@
-"""Captioned data: shipped as it was built, items that never change, splits that share nothing, bad folders named."""
+"""Captioned data: shipped as it was built, items that never change, splits that share nothing, bad
+folders named.
+"""
 
 import hashlib
-import importlib.util
 import io
 import json
 import random
@@ -19,12 +20,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from minimagen import emoji, pixels
+from minimagen import pixels
 from minimagen.conditioning import Text
-from minimagen.data import KEEP_BYTES, Folder, Mixture, batches, crops
-from minimagen.emoji import RELATIONS, STYLES, Emoji, Scenes, layout, records, thing, unseen, wordings
+from minimagen.data import Folder, Mixture, batches, crops, emoji, scenes
+from minimagen.data.drawing import SHAPES
+from minimagen.data.emoji import STYLES, Emoji, records, thing, unseen, wordings
+from minimagen.data.folder import KEEP_BYTES
+from minimagen.data.scenes import RELATIONS, Scenes, layout
+from minimagen.data.shapes import Shapes
 from minimagen.files import shipped
-from minimagen.shapes import SHAPES, Shapes
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -57,7 +61,10 @@ def test_every_shipped_file_has_its_stored_sha256_and_is_named_in_the_sources():
     for line in lines:
         wanted, name = line.split("  ")
         assert hashlib.sha256((DATA / name).read_bytes()).hexdigest() == wanted, name
-        assert name in (sources := (DATA / "SOURCES.md").read_text()) or f"emoji/*.{name.split('.', 1)[1]}" in sources
+        assert (
+            name in (sources := (DATA / "SOURCES.md").read_text())
+            or f"emoji/*.{name.split('.', 1)[1]}" in sources
+        )
 
 
 def test_sources_name_each_package_its_version_its_sha256_and_a_licence_that_is_there():
@@ -66,11 +73,21 @@ def test_sources_name_each_package_its_version_its_sha256_and_a_licence_that_is_
         assert f"`{package}` {version} | `{sha256}`" in sources
     licences = sorted(path.name for path in (DATA / "LICENSES").iterdir())
     assert len(licences) == 6
-    assert all(f"`{name}`" in sources and (DATA / "LICENSES" / name).stat().st_size > 1000 for name in licences)
+    assert all(
+        f"`{name}`" in sources and (DATA / "LICENSES" / name).stat().st_size > 1000
+        for name in licences
+    )
 
 
 def test_the_shipped_data_without_weights_stays_under_seven_megabytes():
-    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file() and "weights" not in path.parts) < 7e6
+    assert (
+        sum(
+            path.stat().st_size
+            for path in DATA.rglob("*")
+            if path.is_file() and "weights" not in path.parts
+        )
+        < 7e6
+    )
 
 
 @pytest.mark.parametrize(("style", "count"), [("fluent-flat", 1592), ("noto", 1645)])
@@ -79,9 +96,14 @@ def test_a_style_has_its_drawings_once_each_with_caption_and_tags(style, count):
     assert len(found) == count
     for field in ("code", "caption", "svg"):
         assert len({record[field] for record in found}) == count
-    assert all(record["tags"] and record["svg"].startswith("<") and ":" not in record["caption"] for record in found)
+    assert all(
+        record["tags"] and record["svg"].startswith("<") and ":" not in record["caption"]
+        for record in found
+    )
     skin = {f"1f3f{letter}" for letter in "bcdef"}
-    assert not any(skin & set(parts := record["code"].split("-")) or "fe0f" in parts for record in found)
+    assert not any(
+        skin & set(parts := record["code"].split("-")) or "fe0f" in parts for record in found
+    )
     assert ("1f533" in {record["code"] for record in found}) == (style != "fluent-flat")
 
 
@@ -98,7 +120,9 @@ def test_the_digits_are_those_of_scikit_learn():
 def test_a_damaged_list_of_drawings_says_so(tmp_path, monkeypatch):
     (tmp_path / "noto.jsonl.xz").write_bytes(shipped("emoji/noto.jsonl.xz").read_bytes()[:5000])
     monkeypatch.setattr(emoji, "shipped", lambda name: tmp_path)
-    with pytest.raises(ValueError, match=r"noto\.jsonl\.xz must be the shipped list of drawings, but is damaged"):
+    with pytest.raises(
+        ValueError, match=r"noto\.jsonl\.xz must be the shipped list of drawings, but is damaged"
+    ):
         records.__wrapped__("noto")
 
 
@@ -106,22 +130,42 @@ def test_a_damaged_list_of_drawings_says_so(tmp_path, monkeypatch):
 
 
 def builder():
-    spec = importlib.util.spec_from_file_location("build_data", DATA / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    from tools import build_data as module
+
     return module
 
 
 def small_archives(folder: Path, build) -> None:
     """Stand-ins for the four packages, their sha256 put in the place of the real ones."""
-    icons = {"width": 32, "height": 32, "icons": {name: {"body": f"<path d='{name}'/>"} for name in ("a", "c", "d", "x")}}
+    icons = {
+        "width": 32,
+        "height": 32,
+        "icons": {name: {"body": f"<path d='{name}'/>"} for name in ("a", "c", "d", "x")},
+    }
     icons["icons"]["b"] = {**icons["icons"]["a"], "height": 33}
-    chars = {"1f600": "a", "2600-fe0f": "a", "1f1eb-1f1f7": "c", "1f533": "d", "1f3fb": "x", "1f999": "gone"}
-    names = {"1F600": "sun", "2600": "sunny", "1F1EB-1F1F7": "flag: France", "1F533": "white square button", "1F999": "llama"}
+    chars = {
+        "1f600": "a",
+        "2600-fe0f": "a",
+        "1f1eb-1f1f7": "c",
+        "1f533": "d",
+        "1f3fb": "x",
+        "1f999": "gone",
+    }
+    names = {
+        "1F600": "sun",
+        "2600": "sunny",
+        "1F1EB-1F1F7": "flag: France",
+        "1F533": "white square button",
+        "1F999": "llama",
+    }
     entries = [
-        {"label": name, "hexcode": code, "tags": [name[::-1]], "group": 9, "subgroup": 7} for code, name in names.items()
+        {"label": name, "hexcode": code, "tags": [name[::-1]], "group": 9, "subgroup": 7}
+        for code, name in names.items()
     ]
-    entries += [{"label": "light skin tone", "hexcode": "1F3FB", "group": 2, "subgroup": 7}, {"label": "A", "hexcode": "1F1E6"}]
+    entries += [
+        {"label": "light skin tone", "hexcode": "1F3FB", "group": 2, "subgroup": 7},
+        {"label": "A", "hexcode": "1F1E6"},
+    ]
     groups = {"groups": {"9": "flags", "2": "component"}, "subgroups": {"7": "country-flag"}}
     drawn = {"icons.json": json.dumps(icons), "chars.json": json.dumps(chars)}
     dictionary = {
@@ -129,7 +173,12 @@ def small_archives(folder: Path, build) -> None:
         "dict/data.verb": "02 v | to see\n",
     }
     dictionary |= {"dict/data.adj": '03 a | tall; "an old tree"\n', "dict/data.adv": ""}
-    contents = [drawn, drawn, {"en/data.json": json.dumps(entries), "meta/groups.json": json.dumps(groups)}, dictionary]
+    contents = [
+        drawn,
+        drawn,
+        {"en/data.json": json.dumps(entries), "meta/groups.json": json.dumps(groups)},
+        dictionary,
+    ]
     for (package, (version, _)), files in zip(list(build.PACKAGES.items()), contents, strict=True):
         archive = folder / f"{package.lstrip('@').replace('/', '-')}-{version}.tgz"
         with tarfile.open(archive, "w:gz") as tar:
@@ -154,10 +203,24 @@ def test_building_joins_by_code_point_merges_repeats_and_gives_the_same_bytes_tw
     first, second = (build.build(tmp_path, tmp_path / name) for name in ("one", "two"))
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
     flat, noto = (list(build.emoji(style, tmp_path)) for style in ("fluent-flat", "noto"))
-    assert [record["caption"] for record in flat] == ["sun", "flag of France"]  # no skin tone, no letter, not the broken one
-    assert [record["caption"] for record in noto] == ["sun", "flag of France", "white square button"]
+    assert [record["caption"] for record in flat] == [
+        "sun",
+        "flag of France",
+    ]  # no skin tone, no letter, not the broken one
+    assert [record["caption"] for record in noto] == [
+        "sun",
+        "flag of France",
+        "white square button",
+    ]
     assert (flat[0]["also"], flat[0]["tags"]) == (["sunny"], ["nus", "ynnus"])
-    assert list(build.sentences(tmp_path)) == ["a tree", "an old tree", "two trees", "to see", "tall", "an old tree"]
+    assert list(build.sentences(tmp_path)) == [
+        "a tree",
+        "an old tree",
+        "two trees",
+        "to see",
+        "tall",
+        "an old tree",
+    ]
 
 
 def test_building_refuses_an_archive_with_another_sha256(tmp_path):
@@ -189,13 +252,17 @@ def test_names_are_said_plainly(label, said):
 def test_splits_share_no_caption_and_unseen_concepts_are_in_no_other_split():
     for style in STYLES:
         train, held, new = (Emoji(style, split=split) for split in ("train", "held-out", "unseen"))
-        codes = [{records(style)[row]["code"] for row, _ in data.items} for data in (train, held, new)]
+        codes = [
+            {records(style)[row]["code"] for row, _ in data.items} for data in (train, held, new)
+        ]
         assert codes[0] == codes[1]
         assert not codes[0] & codes[2]
         assert codes[0] | codes[2] == {record["code"] for record in records(style)}
         assert 0.045 < len(codes[2]) / len(records(style)) < 0.055
         captions = [[caption for _, caption in data.items] for data in (train, held, new)]
-        assert len(set(sum(captions, []))) == sum(map(len, captions))  # no caption twice, in whatever split
+        assert len(set(sum(captions, []))) == sum(
+            map(len, captions)
+        )  # no caption twice, in whatever split
         assert len(held) == len(codes[1])
         assert len(train) >= 3 * len(held)
         assert all(STYLES[style] in caption for caption in sum(captions, []))
@@ -205,27 +272,41 @@ def test_words_keep_the_things_with_short_names_and_nothing_else_changes():
     for style in STYLES:
         for split in ("train", "held-out", "unseen"):
             every, short = Emoji(style, split=split), Emoji(style, split=split, words=1)
-            named = {row for row, record in enumerate(records(style)) if " " not in record["caption"]}
+            named = {
+                row for row, record in enumerate(records(style)) if " " not in record["caption"]
+            }
             assert short.items == [item for item in every.items if item[0] in named]
         assert len(short) > 10
         assert len(Emoji(style, split="held-out", words=99)) == len(Emoji(style, split="held-out"))
     for words in (0, 1.5, "1"):
-        with pytest.raises(ValueError, match="words must be a whole number, at least 1, or None, got"):
+        with pytest.raises(
+            ValueError, match="words must be a whole number, at least 1, or None, got"
+        ):
             Emoji(words=words)
 
 
 def test_a_concept_is_unseen_in_both_styles_or_in_none():
-    flat, noto = ({record["code"] for record in records(style) if unseen(record["code"])} for style in STYLES)
-    both = {record["code"] for record in records("fluent-flat")} & {record["code"] for record in records("noto")}
+    flat, noto = (
+        {record["code"] for record in records(style) if unseen(record["code"])} for style in STYLES
+    )
+    both = {record["code"] for record in records("fluent-flat")} & {
+        record["code"] for record in records("noto")
+    }
     assert flat & both == noto & both
-    assert sorted(flat)[:3] == ["0036-20e3", "1f233", "1f234"]  # the split is fixed: another machine has the same
+    assert sorted(flat)[:3] == [
+        "0036-20e3",
+        "1f233",
+        "1f234",
+    ]  # the split is fixed: another machine has the same
 
 
 def test_the_last_wording_adds_two_tags_that_the_name_does_not_say():
     record = {"code": "1f34e", "caption": "red apple", "tags": ["apple", "diet", "fruit", "red"]}
     said = wordings(record, "noto")
     assert said[:2] == ["a shaded drawing of a red apple", "a red apple, shaded style"]
-    assert said[-1] in {f"a shaded drawing of a red apple, {tags}" for tags in ("diet and fruit", "fruit and diet")}
+    assert said[-1] in {
+        f"a shaded drawing of a red apple, {tags}" for tags in ("diet and fruit", "fruit and diet")
+    }
     assert wordings({**record, "tags": ["apple"]}, "noto") == said[:-1]
 
 
@@ -247,7 +328,9 @@ def test_an_item_is_its_picture_and_caption_and_never_changes():
 
 def test_a_red_apple_is_mostly_red_and_lies_on_white():
     for style in STYLES:
-        (row,) = [row for row, record in enumerate(records(style)) if record["caption"] == "red apple"]
+        (row,) = [
+            row for row, record in enumerate(records(style)) if record["caption"] == "red apple"
+        ]
         apple = Emoji(style).pictures[row]
         assert np.all(apple[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 255)
         red, green, blue = apple[:, 24:40, 24:40].reshape(3, -1).mean(1)
@@ -265,18 +348,25 @@ def test_no_two_drawings_of_a_style_look_the_same():
 @pytest.fixture
 def few(monkeypatch, tmp_path):
     """Only six drawings, one of them not square, and an empty cache."""
-    chosen = {style: (*records(style)[:40:8], *(r for r in records(style) if r["width"] != r["height"])) for style in STYLES}
+    chosen = {
+        style: (*records(style)[:40:8], *(r for r in records(style) if r["width"] != r["height"]))
+        for style in STYLES
+    }
     monkeypatch.setattr(emoji, "records", chosen.__getitem__)
     monkeypatch.setenv("MINIMAGEN_CACHE", str(tmp_path))
     return chosen
 
 
 def test_a_drawing_at_256_shrunk_to_64_is_the_drawing_at_64(few):
-    small, large = (torch.from_numpy(emoji.rasters("fluent-flat", size).copy()) for size in (64, 256))
+    small, large = (
+        torch.from_numpy(emoji.rasters("fluent-flat", size).copy()) for size in (64, 256)
+    )
     shrunk = pixels.resize(pixels.from_uint8(large), 64)
     error = (shrunk - pixels.from_uint8(small)).square().mean((1, 2, 3)).sqrt()
     assert error.max() < 0.06  # of a range of 2
-    assert (shrunk[[1, 2, 0]] - pixels.from_uint8(small)[:3]).square().mean().sqrt() > 0.2  # other drawings are far away
+    assert (
+        shrunk[[1, 2, 0]] - pixels.from_uint8(small)[:3]
+    ).square().mean().sqrt() > 0.2  # other drawings are far away
 
 
 def test_a_drawing_that_is_not_square_is_centred_in_a_square():
@@ -290,7 +380,9 @@ def test_a_drawing_that_is_not_square_is_centred_in_a_square():
 
 def test_a_cached_raster_is_not_rendered_again_and_a_damaged_one_is(few, monkeypatch, tmp_path):
     rendered = []
-    monkeypatch.setattr(emoji, "render", lambda svg, render=emoji.render: rendered.append(svg) or render(svg))
+    monkeypatch.setattr(
+        emoji, "render", lambda svg, render=emoji.render: rendered.append(svg) or render(svg)
+    )
     count = len(few["fluent-flat"])
     first = emoji.rasters("fluent-flat", 32).copy()
     assert len(rendered) == count
@@ -314,7 +406,9 @@ def test_a_cache_that_cannot_be_written_names_the_file(few, monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize("kind", [Emoji, Scenes])
-@pytest.mark.parametrize(("name", "value"), [("style", "oil"), ("size", 4), ("size", 64.0), ("split", "test")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("style", "oil"), ("size", 4), ("size", 64.0), ("split", "test")]
+)
 def test_an_unknown_style_size_or_split_is_named(kind, name, value):
     with pytest.raises(ValueError, match=rf"{name} must be .*, got {value!r}"):
         kind(**{name: value})
@@ -347,7 +441,9 @@ def test_a_window_is_that_part_of_the_whole_picture(kind, style):
         top, left = (17 * i) % 64, (29 * i) % 64
         whole, part = data[i][0].float(), data.cut(i, top, left, 32).float()
         away = (part - whole[:, top : top + 32, left : left + 32]).abs()
-        assert away.mean() < (1 if kind is Emoji else 4), data.caption(i)  # a scene's whole page shrinks finished pictures
+        assert away.mean() < (1 if kind is Emoji else 4), data.caption(
+            i
+        )  # a scene's whole page shrinks finished pictures
         assert data.caption(i) == data[i][1]
 
 
@@ -368,7 +464,9 @@ def test_crops_of_a_mixture_render_the_windows_alone(monkeypatch):
 
 
 def test_a_scene_depends_on_its_number_alone_and_its_splits_share_no_caption():
-    train, held, new = (Scenes(split=split, length=400) for split in ("train", "held-out", "unseen"))
+    train, held, new = (
+        Scenes(split=split, length=400) for split in ("train", "held-out", "unseen")
+    )
     backwards = {i: Scenes(length=400)[i] for i in reversed(range(20))}
     for i, (picture, caption) in backwards.items():
         assert torch.equal(picture, train[i][0])
@@ -380,12 +478,17 @@ def test_a_scene_depends_on_its_number_alone_and_its_splits_share_no_caption():
     short = Scenes(length=400, words=1)
     assert not any(" " in records("fluent-flat")[row]["caption"] for row in short.rows)
     assert 400 < len(short.rows) < len(train.rows)
-    assert {row for i in range(20) for row in emoji.placed(short[i][1])[2]} <= set(short.rows)
+    assert {row for i in range(20) for row in scenes.placed(short[i][1])[2]} <= set(short.rows)
     food = Scenes(length=400, groups=("food-drink",))
-    assert food.rows == [row for row in train.rows if records("fluent-flat")[row]["group"] == "food-drink"]
-    assert {row for i in range(20) for row in emoji.placed(food[i][1])[2]} <= set(food.rows)
+    assert food.rows == [
+        row for row in train.rows if records("fluent-flat")[row]["group"] == "food-drink"
+    ]
+    assert {row for i in range(20) for row in scenes.placed(food[i][1])[2]} <= set(food.rows)
     for groups in ("food-drink", (), ("food",)):
-        with pytest.raises(ValueError, match=r"groups must be some of smileys-emotion, people-body, .*, or None, got "):
+        with pytest.raises(
+            ValueError,
+            match=r"groups must be some of smileys-emotion, people-body, .*, or None, got ",
+        ):
             Scenes(groups=groups)
     with pytest.raises(IndexError):
         train[400]
@@ -398,14 +501,22 @@ def test_a_held_out_wording_of_an_arrangement_is_in_no_training_item(few, monkey
     train, held = Scenes(size=16, length=4000), Scenes(size=16, split="held-out", length=1000)
     seen = {train[i][1] for i in range(4000)}
     count = len(few["fluent-flat"])
-    assert len(seen) == count * (count - 1) * 2 * 5  # all arrangements, each in five of its six wordings
+    assert (
+        len(seen) == count * (count - 1) * 2 * 5
+    )  # all arrangements, each in five of its six wordings
     assert not seen & {held[i][1] for i in range(1000)}
 
 
-@given(seed=st.integers(0, 10**9), relation=st.sampled_from(sorted(RELATIONS)), size=st.sampled_from([32, 64, 100, 256]))
+@given(
+    seed=st.integers(0, 10**9),
+    relation=st.sampled_from(sorted(RELATIONS)),
+    size=st.sampled_from([32, 64, 100, 256]),
+)
 def test_two_pictures_of_a_scene_stand_as_it_says_inside_the_page_and_apart(seed, relation, size):
     squares = layout(random.Random(seed), relation)
-    (left, top, side), (left2, top2, side2) = [[round(unit * size / 64) for unit in square] for square in squares]
+    (left, top, side), (left2, top2, side2) = [
+        [round(unit * size / 64) for unit in square] for square in squares
+    ]
     assert min(left, top, left2, top2) >= 0
     assert max(left + side, top + side, left2 + side2, top2 + side2) <= size
     assert (left + side <= left2) if relation == "left" else (top + side <= top2)
@@ -415,20 +526,37 @@ def test_a_scene_shows_what_its_caption_says(few, monkeypatch):
     ink = {"black circle": 0, "grey circle": 128}
     pictures = np.stack([np.full((3, 64, 64), shade, np.uint8) for shade in ink.values()])
     plain = tuple({"code": name, "caption": name, "tags": []} for name in ink)
+    monkeypatch.setattr(scenes, "records", lambda style: plain)
     monkeypatch.setattr(emoji, "records", lambda style: plain)
-    monkeypatch.setattr(emoji, "rasters", lambda style, size: pictures)
+    monkeypatch.setattr(scenes, "rasters", lambda style, size: pictures)
     monkeypatch.setattr(emoji, "unseen", lambda code: False)
     black, grey = "a black circle", "a grey circle"
     forms = {
-        1: ("{0} to the left", "{1} to the right", "{0} left of", "{1} right of", "{0} on the left", "{1} on the right"),
-        0: ("{0} above {1}", "{1} below {0}", "{0} over", "{1} under", "{0} at the top", "{1} at the bottom"),
+        1: (
+            "{0} to the left",
+            "{1} to the right",
+            "{0} left of",
+            "{1} right of",
+            "{0} on the left",
+            "{1} on the right",
+        ),
+        0: (
+            "{0} above {1}",
+            "{1} below {0}",
+            "{0} over",
+            "{1} under",
+            "{0} at the top",
+            "{1} at the bottom",
+        ),
     }
     said = set()
     for split in ("train", "held-out"):
         data = Scenes(split=split, length=200)
         for i in range(200):
             picture, caption = data[i]
-            centre = {shade: (picture[0] == shade).nonzero().float().mean(0) for shade in ink.values()}
+            centre = {
+                shade: (picture[0] == shade).nonzero().float().mean(0) for shade in ink.values()
+            }
             matched = []
             for axis, templates in forms.items():
                 for first, second in ((black, grey), (grey, black)):
@@ -457,19 +585,29 @@ def test_a_folder_gives_its_pictures_with_their_captions(tmp_path):
     (tmp_path / "more").mkdir()
     save(tmp_path, "a.png")
     save(tmp_path / "more", "b.jpg", (10, 200, 10))
-    describe(tmp_path, {"file_name": "a.png", "text": " a réd\u2028bar "}, {"file_name": "more/b.jpg", "text": "a green bar"})
+    describe(
+        tmp_path,
+        {"file_name": "a.png", "text": " a réd\u2028bar "},
+        {"file_name": "more/b.jpg", "text": "a green bar"},
+    )
     data = Folder(tmp_path, 8)
     assert [data[i][1] for i in range(len(data))] == ["a réd\u2028bar", "a green bar"]
-    assert torch.equal(data[0][0], torch.tensor([200, 30, 30], dtype=torch.uint8)[:, None, None].expand(3, 8, 8))
+    assert torch.equal(
+        data[0][0], torch.tensor([200, 30, 30], dtype=torch.uint8)[:, None, None].expand(3, 8, 8)
+    )
     data[0][0].zero_()
-    assert data[0][0].max() == 200  # a caller who paints over a picture does not change the data set
+    assert (
+        data[0][0].max() == 200
+    )  # a caller who paints over a picture does not change the data set
     with pytest.raises(IndexError):
         data[2]
 
 
 def test_a_csv_serves_as_well_as_json_lines(tmp_path):
     save(tmp_path, "a.png")
-    (tmp_path / "metadata.csv").write_text('file_name,text\na.png,"a red bar, lying"\n', encoding="utf-8-sig")
+    (tmp_path / "metadata.csv").write_text(
+        'file_name,text\na.png,"a red bar, lying"\n', encoding="utf-8-sig"
+    )
     assert Folder(str(tmp_path), 8)[0][1] == "a red bar, lying"
 
 
@@ -485,9 +623,19 @@ def test_a_picture_is_cropped_to_its_middle_and_laid_on_white(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise: the left goes to the top
     turned.crop((5, 0, 25, 10)).save(tmp_path / "turned.png", exif=exif)
-    describe(tmp_path, *({"file_name": f"{n}.png", "text": n} for n in ("wide", "clear", "grey", "deep", "turned")))
-    wide, clear, grey, deep, turned = (picture for picture, _ in (Folder(tmp_path, 10)[i] for i in range(5)))
-    assert torch.equal(wide, torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None].expand(3, 10, 10))
+    describe(
+        tmp_path,
+        *(
+            {"file_name": f"{n}.png", "text": n}
+            for n in ("wide", "clear", "grey", "deep", "turned")
+        ),
+    )
+    wide, clear, grey, deep, turned = (
+        picture for picture, _ in (Folder(tmp_path, 10)[i] for i in range(5))
+    )
+    assert torch.equal(
+        wide, torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None].expand(3, 10, 10)
+    )
     assert clear.min() == 255
     assert torch.equal(grey, torch.full_like(grey, 128))
     assert torch.equal(deep, torch.full_like(deep, 128))
@@ -499,7 +647,7 @@ def test_a_folder_larger_than_its_memory_still_gives_every_picture(tmp_path, mon
     for k in range(3):
         save(tmp_path, f"{k}.png", (k, k, k))
     describe(tmp_path, *({"file_name": f"{k}.png", "text": str(k)} for k in range(3)))
-    monkeypatch.setattr("minimagen.data.KEEP_BYTES", 2 * 3 * 8 * 8)
+    monkeypatch.setattr("minimagen.data.folder.KEEP_BYTES", 2 * 3 * 8 * 8)
     data = Folder(tmp_path, 8)
     for _ in range(2):
         assert [int(data[i][0].max()) for i in range(3)] == [0, 1, 2]
@@ -511,7 +659,9 @@ def test_a_folder_that_is_not_there_or_has_no_metadata_says_so(tmp_path):
         Folder(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"must hold metadata\.jsonl or metadata\.csv"):
         Folder(tmp_path)
-    with pytest.raises(ValueError, match="size must be a whole number of pixels, at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match="size must be a whole number of pixels, at least 1, got 0"
+    ):
         Folder(tmp_path, 0)
 
 
@@ -519,15 +669,36 @@ def test_a_folder_that_is_not_there_or_has_no_metadata_says_so(tmp_path):
     ("line", "message"),
     [
         ("", "has no captions"),
-        ('{"file_name": "a.png"}', r"metadata\.jsonl, line 1: text must be a text that is not empty, got None"),
-        ('{"file_name": "a.png", "text": "  "}', r"metadata\.jsonl, line 1: text must be a text that is not empty, got '  '"),
-        ('{"text": "x"}', r"metadata\.jsonl, line 1: file_name must be a text that is not empty, got None"),
-        ('\n{"file_name": "a.png", "text": 3}', r"metadata\.jsonl, line 2: text must be a text that is not empty, got 3"),
+        (
+            '{"file_name": "a.png"}',
+            r"metadata\.jsonl, line 1: text must be a text that is not empty, got None",
+        ),
+        (
+            '{"file_name": "a.png", "text": "  "}',
+            r"metadata\.jsonl, line 1: text must be a text that is not empty, got '  '",
+        ),
+        (
+            '{"text": "x"}',
+            r"metadata\.jsonl, line 1: file_name must be a text that is not empty, got None",
+        ),
+        (
+            '\n{"file_name": "a.png", "text": 3}',
+            r"metadata\.jsonl, line 2: text must be a text that is not empty, got 3",
+        ),
         ('{"file_name": ', r"metadata\.jsonl, line 1: must be a JSON object"),
         ("[1]", r"metadata\.jsonl, line 1: must be a JSON object, got '\[1\]'"),
-        ('{"file_name": "b.png", "text": "x"}', r"metadata\.jsonl, line 1: the picture .*b\.png is missing"),
-        ('{"file_name": "bad.png", "text": "x"}', r"metadata\.jsonl, line 1: the picture .*bad\.png is broken"),
-        ('{"file_name": "torn.png", "text": "x"}', r"metadata\.jsonl, line 1: the picture .*torn\.png is broken"),
+        (
+            '{"file_name": "b.png", "text": "x"}',
+            r"metadata\.jsonl, line 1: the picture .*b\.png is missing",
+        ),
+        (
+            '{"file_name": "bad.png", "text": "x"}',
+            r"metadata\.jsonl, line 1: the picture .*bad\.png is broken",
+        ),
+        (
+            '{"file_name": "torn.png", "text": "x"}',
+            r"metadata\.jsonl, line 1: the picture .*torn\.png is broken",
+        ),
     ],
 )
 def test_a_bad_line_or_picture_is_named_when_the_folder_is_opened(tmp_path, line, message):
@@ -542,7 +713,9 @@ def test_a_bad_line_or_picture_is_named_when_the_folder_is_opened(tmp_path, line
 
 
 def test_a_picture_cut_short_is_named_when_it_is_decoded(tmp_path):
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)).save(tmp_path / "a.jpg")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)).save(
+        tmp_path / "a.jpg"
+    )
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-2000])
     describe(tmp_path, {"file_name": "a.jpg", "text": "noise"})
     data = Folder(tmp_path)
@@ -553,7 +726,9 @@ def test_a_picture_cut_short_is_named_when_it_is_decoded(tmp_path):
 def test_metadata_that_is_not_utf8_or_a_csv_without_captions_is_named(tmp_path):
     save(tmp_path, "a.png")
     (tmp_path / "metadata.csv").write_text("file_name,caption\na.png,a bar\n")
-    with pytest.raises(ValueError, match=r"metadata\.csv, line 2: text must be a text that is not empty, got None"):
+    with pytest.raises(
+        ValueError, match=r"metadata\.csv, line 2: text must be a text that is not empty, got None"
+    ):
         Folder(tmp_path)
     (tmp_path / "metadata.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"metadata\.jsonl must be UTF-8 text"):
@@ -569,9 +744,14 @@ def test_a_mixture_draws_in_proportion_and_the_same_each_time():
     names = [data[i][1] for i in range(4000)]
     share = sum(name.startswith("b") for name in names) / 4000
     assert abs(share - 0.75) < 4 * (0.75 * 0.25 / 4000) ** 0.5
-    assert names == [Mixture(Numbered(3000, "a"), Numbered(1000, "b"), weights=[2, 6])[i][1] for i in range(4000)]
+    assert names == [
+        Mixture(Numbered(3000, "a"), Numbered(1000, "b"), weights=[2, 6])[i][1] for i in range(4000)
+    ]
     plain = Mixture(Numbered(3000, "a"), Numbered(1000, "b"))
-    assert abs(sum(plain[i][1].startswith("b") for i in range(4000)) / 4000 - 0.25) < 4 * (0.75 * 0.25 / 4000) ** 0.5
+    assert (
+        abs(sum(plain[i][1].startswith("b") for i in range(4000)) / 4000 - 0.25)
+        < 4 * (0.75 * 0.25 / 4000) ** 0.5
+    )
     assert sum(1 for _ in islice(plain, 5000)) == 4000  # a plain loop over it ends
 
 
@@ -591,7 +771,9 @@ class Ramp(Numbered):
     """One picture whose pixel says where it is, flat but for its right half."""
 
     def __getitem__(self, i: int):
-        picture = torch.arange(self.size**2, dtype=torch.uint8).reshape(self.size, self.size).clone()
+        picture = (
+            torch.arange(self.size**2, dtype=torch.uint8).reshape(self.size, self.size).clone()
+        )
         picture[:, : self.size // 2] = 200
         return picture.expand(3, -1, -1), f"ramp {i}"
 
@@ -601,7 +783,9 @@ def test_crops_are_windows_of_their_picture_with_its_caption():
     assert len(data) == 100
     whole = Ramp(1, size=16)[0][0]
     corners = [(top, left) for top in range(13) for left in range(13)]
-    places = {tuple(whole[:, top : top + 4, left : left + 4].flatten().tolist()) for top, left in corners}
+    places = {
+        tuple(whole[:, top : top + 4, left : left + 4].flatten().tolist()) for top, left in corners
+    }
     for i in range(100):
         picture, caption = data[i]
         assert caption == f"ramp {i // 50}"
@@ -623,7 +807,9 @@ def test_busy_crops_show_edges_more_often_than_crops_as_they_fall():
     assert abs(flat(0.75) - wanted) < 4 * (wanted * (1 - wanted) / 1000) ** 0.5
 
 
-@pytest.mark.parametrize(("name", "value"), [("size", 0), ("windows", 0), ("tries", 1.5), ("busy", 1.1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("size", 0), ("windows", 0), ("tries", 1.5), ("busy", 1.1)]
+)
 def test_crops_refuse_numbers_out_of_range(name, value):
     with pytest.raises(ValueError, match=rf"{name} must be .*, got {value}"):
         crops(Numbered(2), **{"size": 2, name: value})
@@ -637,7 +823,9 @@ def test_a_crop_larger_than_the_picture_is_refused():
 def test_batches_resume_where_they_stopped():
     whole = list(islice(batches(Numbered(50), 4, encode, seed=3), 6))
     for start in (0, 2, 5):
-        for (x0, cond), (x, c) in zip(whole[start:], batches(Numbered(50), 4, encode, seed=3, start=start), strict=False):
+        for (x0, cond), (x, c) in zip(
+            whole[start:], batches(Numbered(50), 4, encode, seed=3, start=start), strict=False
+        ):
             assert torch.equal(x0, x)
             assert torch.equal(cond.text.tokens, c.text.tokens)
     assert len({tuple(cond.text.tokens.flatten().tolist()) for _, cond in whole}) == 6
@@ -666,9 +854,13 @@ def test_a_batch_pairs_each_picture_with_its_caption_in_minus_one_to_one():
 
 
 def test_every_item_is_drawn_equally_often():
-    drawn = torch.cat([cond.text.tokens[:, 0, 0] for _, cond in islice(batches(Numbered(10), 100, encode), 100)])
+    drawn = torch.cat(
+        [cond.text.tokens[:, 0, 0] for _, cond in islice(batches(Numbered(10), 100, encode), 100)]
+    )
     counts = torch.bincount(drawn.long(), minlength=10)
-    assert ((counts - 1000).square() / 1000).sum() < 27.9  # chi-square, 9 degrees of freedom, 99.9 %
+    assert (
+        (counts - 1000).square() / 1000
+    ).sum() < 27.9  # chi-square, 9 degrees of freedom, 99.9 %
 
 
 @pytest.mark.parametrize(
@@ -685,7 +877,12 @@ def test_bad_batches_are_refused_at_once(data, batch_size, start, message):
 
 
 def test_the_first_batch_is_the_same_on_every_machine():
-    assert next(batches(Numbered(1000), 4, encode))[1].text.tokens.flatten().tolist() == [280, 445, 79, 655]
+    assert next(batches(Numbered(1000), 4, encode))[1].text.tokens.flatten().tolist() == [
+        280,
+        445,
+        79,
+        655,
+    ]
 
 
 # What the text encoder reads
@@ -693,14 +890,19 @@ def test_the_first_batch_is_the_same_on_every_machine():
 
 @pytest.fixture
 def script():
-    spec = importlib.util.spec_from_file_location("pretrain_text", DATA / "pretrain_text.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    from tools import pretrain_text as module
+
     return module
 
 
-def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_which_is_above(script):
-    draw, rng, found = script.sources(validation=False)["things, said plainly"], random.Random(0), set()
+def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_which_is_above(
+    script,
+):
+    draw, rng, found = (
+        script.sources(validation=False)["things, said plainly"],
+        random.Random(0),
+        set(),
+    )
     assert not any({*SHAPES} & set(re.findall("[a-z]+", draw(rng)[0])) for _ in range(1000))
     low = ("below", "under", "beneath", "underneath", "lower than")
     high = ("above", "over", "on top of", "atop", "higher than", "upon")
@@ -715,12 +917,25 @@ def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_wh
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-3])
-def test_pretraining_goes_on_from_an_encoder_at_the_rate_that_is_asked_for(script, tmp_path, monkeypatch, rate):
+def test_pretraining_goes_on_from_an_encoder_at_the_rate_that_is_asked_for(
+    script, tmp_path, monkeypatch, rate
+):
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda forward, **_: compiled.append(forward) or forward)
     monkeypatch.setattr(script, "BATCH", 2)
     source, out = DATA / "weights" / "text", tmp_path / "text"
-    asked = ["--from", str(source), "--out", str(out), "--minutes", "0.02", "--rate", str(rate), "--compile", "--float32"]
+    asked = [
+        "--from",
+        str(source),
+        "--out",
+        str(out),
+        "--minutes",
+        "0.02",
+        "--rate",
+        str(rate),
+        "--compile",
+        "--float32",
+    ]
     monkeypatch.setattr(sys, "argv", ["pretrain_text.py", *asked])
     script.main()
     log = json.loads((out / "training_log.json").read_text())

@@ -17,7 +17,9 @@ fixed = settings(max_examples=60)
 
 def pair(seed=0, shape=(2, 3, 4, 4)):
     g = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=g, dtype=torch.float64), torch.randn(shape, generator=g, dtype=torch.float64)
+    return torch.randn(shape, generator=g, dtype=torch.float64), torch.randn(
+        shape, generator=g, dtype=torch.float64
+    )
 
 
 @fixed
@@ -51,7 +53,9 @@ def test_the_right_output_gives_back_x0_and_no_loss(target, logsnr):
     level = torch.full((2,), logsnr, dtype=torch.float64)
     truth = TARGETS[target].of(x0, eps, *alpha_sigma(level, 4))
     denoiser = Denoiser(lambda z, logsnr: truth, target)
-    torch.testing.assert_close(denoiser(diffuse(x0, level, eps), level).x0, x0, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(
+        denoiser(diffuse(x0, level, eps), level).x0, x0, rtol=1e-8, atol=1e-8
+    )
     assert torch.equal(denoiser.loss(x0, level, eps), torch.zeros(2, dtype=torch.float64))
 
 
@@ -70,7 +74,9 @@ def test_the_losses_of_the_three_targets_differ_by_their_known_weights():
 
 def test_a_network_that_says_nothing_has_a_first_eps_loss_of_one():
     x0, eps = pair(shape=(64, 3, 32, 32))
-    loss = Denoiser(lambda z, logsnr: torch.zeros_like(z), "eps").loss(x0, torch.zeros(64, dtype=torch.float64), eps)
+    loss = Denoiser(lambda z, logsnr: torch.zeros_like(z), "eps").loss(
+        x0, torch.zeros(64, dtype=torch.float64), eps
+    )
     assert loss.shape == (64,)
     assert loss.mean().item() == pytest.approx(1.00, abs=0.01)
 
@@ -83,7 +89,9 @@ def test_the_loss_floor_of_gaussian_data_is_the_lesson_s():
     ideal = IdealGaussian(1.5, 0.5)
     x0 = 1.5 + 0.5 * torch.randn(1, 400_000, generator=g, dtype=torch.float64)
     eps = torch.randn(1, 400_000, generator=g, dtype=torch.float64)
-    loss = Denoiser(lambda z, logsnr: ideal(z, logsnr).eps, "eps").loss(x0, from_betas(linear_betas())[300:301], eps)
+    loss = Denoiser(lambda z, logsnr: ideal(z, logsnr).eps, "eps").loss(
+        x0, from_betas(linear_betas())[300:301], eps
+    )
     assert loss.item() == pytest.approx(floor[300].item(), rel=5 * math.sqrt(2 / 400_000))
 
 
@@ -113,7 +121,9 @@ def test_an_unknown_target_is_refused():
 def test_the_velocity_agrees_with_diffusers():
     schedulers = pytest.importorskip("diffusers")
     (x0, eps), k = pair(shape=(3, 3, 4, 4)), torch.tensor([0, 500, 999])
-    theirs = schedulers.DDPMScheduler(beta_schedule="linear").get_velocity(x0.float(), eps.float(), k)
+    theirs = schedulers.DDPMScheduler(beta_schedule="linear").get_velocity(
+        x0.float(), eps.float(), k
+    )
     level = from_betas(linear_betas())[k]
     ours = Prediction(diffuse(x0, level, eps), level, x0).v
     torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=3e-6)

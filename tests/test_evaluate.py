@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from torch.nn import functional as F
 
-from minimagen.evaluate import (
+from minimagen.data.drawing import COLOURS, SHAPES, SIZES, Facts, Mention, Placed, place, render
+from minimagen.data.shapes import Shapes
+from minimagen.evaluation.alignment import alignment
+from minimagen.evaluation.metrics import (
     agreement,
-    alignment,
     bootstrap,
     colour_shift,
     edge_width,
     frechet,
     pooled_features,
-    read,
     retrieval,
 )
+from minimagen.evaluation.reader import read
 from minimagen.pixels import from_uint8, resize
-from minimagen.shapes import COLOURS, SHAPES, SIZES, Facts, Mention, Placed, Shapes, place, render
 
 ndimage = pytest.importorskip("scipy.ndimage")
 SPLITS = ("train", "held-out", "unseen")
@@ -47,7 +48,10 @@ def draw(*scenes, size=64):
 
 def score(scene, caption, size=64):
     """name -> bool for one page and one caption."""
-    return {name: bool(values) for name, values in alignment(draw(scene, size=size), [caption]).right.items()}
+    return {
+        name: bool(values)
+        for name, values in alignment(draw(scene, size=size), [caption]).right.items()
+    }
 
 
 def sentence(facts):
@@ -63,11 +67,16 @@ def sentence(facts):
 def whole(facts, scene):
     """The facts with everything said that the page shows."""
     names = [next(name for name, (low, high) in SIZES.items() if low <= o.r <= high) for o in scene]
-    return Facts(tuple(Mention(o.shape, o.colour, name) for o, name in zip(scene, names, strict=True)), facts.relation)
+    return Facts(
+        tuple(Mention(o.shape, o.colour, name) for o, name in zip(scene, names, strict=True)),
+        facts.relation,
+    )
 
 
 def lies(facts):
-    """Every caption with two objects' colours, sizes, shapes or places swapped, or one object's changed, that is now untrue."""
+    """Every caption with two objects' colours, sizes, shapes or places swapped, or one object's
+    changed, that is now untrue.
+    """
     objects, found = facts.objects, []
     for i, j in itertools.combinations(range(len(objects)), 2):
         for field in ("colour", "size", "shape", None):
@@ -78,16 +87,29 @@ def lies(facts):
                 other[i] = replace(objects[i], **{field: getattr(objects[j], field)})
                 other[j] = replace(objects[j], **{field: getattr(objects[i], field)})
             found.append(other)
-    for field, values in (("colour", list(COLOURS)), ("size", list(SIZES)), ("shape", list(SHAPES))):
+    for field, values in (
+        ("colour", list(COLOURS)),
+        ("size", list(SIZES)),
+        ("shape", list(SHAPES)),
+    ):
         value = getattr(objects[0], field)
-        found.append([replace(objects[0], **{field: values[(values.index(value) + 1) % len(values)]}), *objects[1:]])
+        found.append(
+            [
+                replace(objects[0], **{field: values[(values.index(value) + 1) % len(values)]}),
+                *objects[1:],
+            ]
+        )
     found.append([*objects, objects[0]] if len(objects) < 3 else objects[:2])
     # Without a relation the order says nothing; with one, equal objects may change places.
-    same = (lambda a: tuple(a) == objects) if facts.relation else (lambda a: Counter(a) == Counter(objects))
+    same = (
+        (lambda a: tuple(a) == objects)
+        if facts.relation
+        else (lambda a: Counter(a) == Counter(objects))
+    )
     return [sentence(Facts(tuple(other), facts.relation)) for other in found if not same(other)]
 
 
-# ------------------------------------------------------------------------------------------------------- exact scoring
+# ------------------------------------------------------------------------------------ exact scoring
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -130,11 +152,21 @@ def test_a_picture_of_1024_is_read_too():
     scene = [Placed("star", "green", 0.3, 0.5, 0.2), Placed("ring", "pink", 0.75, 0.5, 0.095)]
     assert all(score(scene, "a large green star left of a small pink ring", size=1024).values())
     page = draw(scene, size=1024)
-    assert read(page[0]) == read(resize(page, 128)[0])  # nothing larger is looked at: so it takes no longer
+    assert read(page[0]) == read(
+        resize(page, 128)[0]
+    )  # nothing larger is looked at: so it takes no longer
 
 
 @pytest.mark.parametrize(
-    ("r", "name"), [(0.07, "small"), (0.1, "small"), (0.113, "small"), (0.117, "medium"), (0.168, "medium"), (0.172, "large")]
+    ("r", "name"),
+    [
+        (0.07, "small"),
+        (0.1, "small"),
+        (0.113, "small"),
+        (0.117, "medium"),
+        (0.168, "medium"),
+        (0.172, "large"),
+    ],
 )
 def test_a_size_is_the_nearest_of_the_ranges(r, name):
     for shape in SHAPES:
@@ -194,22 +226,30 @@ def test_what_the_caption_leaves_open_may_be_anything():
         assert score([Placed("heart", colour, 0.5, 0.5, r)], "a large heart")["all"] == (r == 0.2)
 
 
-@pytest.mark.parametrize(("dx", "dy", "relation"), [(0.3, 0.2, "left of"), (0.2, 0.3, "above"), (-0.3, 0.2, None)])
+@pytest.mark.parametrize(
+    ("dx", "dy", "relation"), [(0.3, 0.2, "left of"), (0.2, 0.3, "above"), (-0.3, 0.2, None)]
+)
 def test_the_larger_distance_decides_the_relation(dx, dy, relation):
     x, y = dx / 2, dy / 2
-    scene = [Placed("circle", "red", 0.5 - x, 0.5 - y, 0.09), Placed("cross", "black", 0.5 + x, 0.5 + y, 0.09)]
+    scene = [
+        Placed("circle", "red", 0.5 - x, 0.5 - y, 0.09),
+        Placed("cross", "black", 0.5 + x, 0.5 + y, 0.09),
+    ]
     for asked in ("left of", "above"):
         assert score(scene, f"a circle {asked} a cross")["relation"] == (asked == relation)
 
 
 def test_three_in_a_row_must_stand_in_the_order_of_the_caption():
-    scene = [Placed(s, "black", x, 0.5, 0.09) for s, x in (("circle", 0.2), ("square", 0.5), ("star", 0.8))]
+    scene = [
+        Placed(s, "black", x, 0.5, 0.09)
+        for s, x in (("circle", 0.2), ("square", 0.5), ("star", 0.8))
+    ]
     for order in itertools.permutations(("circle", "square", "star")):
         caption = "a {}, a {} and a {} from left to right".format(*order)
         assert score(scene, caption)["relation"] == (order == ("circle", "square", "star"))
 
 
-# -------------------------------------------------------------------------------------- tolerant, and strict all the same
+# ---------------------------------------------------------------- tolerant, and strict all the same
 
 
 def spoiled(name, images):
@@ -229,7 +269,10 @@ def test_a_drawing_may_be_a_little_imperfect(name):
 
 
 def test_soft_borders_do_not_join_two_objects():
-    scene = [Placed("square", "black", 0.3, 0.5, 0.14), Placed("square", "black", 0.3 + 0.28 + 0.045, 0.5, 0.14)]
+    scene = [
+        Placed("square", "black", 0.3, 0.5, 0.14),
+        Placed("square", "black", 0.3 + 0.28 + 0.045, 0.5, 0.14),
+    ]
     blurred = torch.from_numpy(ndimage.gaussian_filter(draw(scene).numpy(), (0, 0, 1, 1)))
     assert alignment(blurred, ["two medium black squares"]).all == 1
 
@@ -281,11 +324,18 @@ def test_a_colour_that_is_not_of_this_world_is_unknown(rgb):
 
 def test_an_object_of_two_colours_has_none():
     for border, colour in ((0.5, "unknown"), (0.68, "red")):
-        (seen,) = read(page_with((box(0.3, 0.3, 0.7, 0.7), COLOURS["red"]), (box(border, 0.3, 0.7, 0.7), COLOURS["blue"])))
+        (seen,) = read(
+            page_with(
+                (box(0.3, 0.3, 0.7, 0.7), COLOURS["red"]),
+                (box(border, 0.3, 0.7, 0.7), COLOURS["blue"]),
+            )
+        )
         assert seen.colour == colour
 
 
-@pytest.mark.parametrize("extra", [Placed("circle", "red", 0.85, 0.85, 0.05), Placed("star", "pink", 0.15, 0.85, 0.09)])
+@pytest.mark.parametrize(
+    "extra", [Placed("circle", "red", 0.85, 0.85, 0.05), Placed("star", "pink", 0.15, 0.85, 0.09)]
+)
 def test_anything_else_on_the_page_is_wrong(extra):
     scene = [Placed("square", "green", 0.5, 0.4, 0.2)]
     assert score(scene, "a large green square")["all"]
@@ -302,7 +352,11 @@ def test_specks_are_no_objects():
 
 def test_an_object_in_the_hole_of_a_ring_is_seen():
     for colour in COLOURS:
-        seen = read(draw([Placed("ring", "red", 0.5, 0.5, 0.21), Placed("circle", colour, 0.5, 0.5, 0.08)])[0])
+        seen = read(
+            draw([Placed("ring", "red", 0.5, 0.5, 0.21), Placed("circle", colour, 0.5, 0.5, 0.08)])[
+                0
+            ]
+        )
         assert sorted((o.shape, o.colour) for o in seen) == [("circle", colour), ("ring", "red")]
         assert min(o.match for o in seen) > 0.87
 
@@ -323,7 +377,12 @@ def test_an_empty_page_shows_nothing_and_noise_no_object(size):
 
 @pytest.mark.parametrize(
     "picture",
-    [torch.zeros(3, 64, 32), torch.zeros(1, 64, 64), torch.zeros(1, 3, 64, 64), torch.zeros(3, 64, 64, dtype=torch.uint8)],
+    [
+        torch.zeros(3, 64, 32),
+        torch.zeros(1, 64, 64),
+        torch.zeros(1, 3, 64, 64),
+        torch.zeros(3, 64, 64, dtype=torch.uint8),
+    ],
 )
 def test_what_is_no_picture_is_refused(picture):
     with pytest.raises(ValueError, match=r"picture must be \(3, H, H\) floats in \[-1, 1\], got"):
@@ -335,11 +394,15 @@ def test_a_picture_with_nan_is_refused():
         read(torch.full((3, 64, 64), math.nan))
 
 
-# -------------------------------------------------------------------------------------------------------------- reports
+# ------------------------------------------------------------------------------------------ reports
 
 
 def test_the_relation_is_counted_only_where_a_caption_states_one():
-    captions = ["a red circle left of a blue star", "a red circle and a blue star", "a red circle above a blue star"]
+    captions = [
+        "a red circle left of a blue star",
+        "a red circle and a blue star",
+        "a red circle above a blue star",
+    ]
     report = alignment(draw(PAIR, PAIR, PAIR), captions)
     assert report.stated.tolist() == [True, False, True]
     assert report.relation == 0.5
@@ -357,7 +420,9 @@ def test_where_no_caption_states_a_relation_its_share_is_nan():
 
 def test_a_report_refuses_what_it_does_not_know():
     report = alignment(draw(PAIR), ["a circle"])
-    with pytest.raises(ValueError, match="name must be one of objects, colours, sizes, relation, all, got 'shape'"):
+    with pytest.raises(
+        ValueError, match="name must be one of objects, colours, sizes, relation, all, got 'shape'"
+    ):
         report.interval("shape")
     with pytest.raises(ValueError, match="captions must be one a picture, got 2 for 1 pictures"):
         alignment(draw(PAIR), ["a circle", "a star"])
@@ -387,7 +452,7 @@ def test_the_bootstrap_leaves_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-# ---------------------------------------------------------------------------------------------------------- any picture
+# -------------------------------------------------------------------------------------- any picture
 
 
 def test_pooled_features_are_the_means_of_the_cells():
@@ -421,7 +486,9 @@ def test_retrieval_refuses_a_truth_that_names_no_picture(truth):
 
 
 def normals(rows, width, seed=0):
-    return torch.randn(rows, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        rows, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def with_moments(mean, deviations, rows=400):
@@ -429,13 +496,17 @@ def with_moments(mean, deviations, rows=400):
     x = normals(rows, len(mean))
     x = x - x.mean(0)
     x = torch.linalg.qr(x).Q * math.sqrt(rows - 1)
-    return x * torch.tensor(deviations, dtype=torch.float64) + torch.tensor(mean, dtype=torch.float64)
+    return x * torch.tensor(deviations, dtype=torch.float64) + torch.tensor(
+        mean, dtype=torch.float64
+    )
 
 
 def test_the_frechet_distance_of_equal_sets_is_zero():
     x = normals(300, 20) @ normals(20, 20, 1)
     assert frechet(x, x) == pytest.approx(0, abs=1e-9)
-    assert frechet(x[:5], x[:5]) == pytest.approx(0, abs=1e-9)  # fewer rows than features: a singular covariance
+    assert frechet(x[:5], x[:5]) == pytest.approx(
+        0, abs=1e-9
+    )  # fewer rows than features: a singular covariance
     assert frechet(torch.ones(3, 4), torch.ones(2, 4)) == 0
 
 
@@ -447,7 +518,9 @@ def test_the_frechet_distance_of_a_shift_is_its_square():
 
 def test_the_frechet_distance_of_diagonal_gaussians_is_the_closed_form():
     a, b = with_moments([0, 1, 2], [1, 2, 3]), with_moments([1, 1, 0], [2, 2, 0.5])
-    assert frechet(a, b) == pytest.approx(1 + 0 + 4 + 1 + 0 + 2.5**2, rel=1e-9)  # sum (m - n)^2 + (s - t)^2
+    assert frechet(a, b) == pytest.approx(
+        1 + 0 + 4 + 1 + 0 + 2.5**2, rel=1e-9
+    )  # sum (m - n)^2 + (s - t)^2
     turn = torch.linalg.qr(normals(3, 3, 5)).Q
     assert frechet(a @ turn, b @ turn) == pytest.approx(12.25, rel=1e-9)
     assert frechet(b, a) == pytest.approx(12.25, rel=1e-9)
@@ -457,7 +530,9 @@ def test_the_frechet_distance_agrees_with_scipy_where_the_covariances_do_not_com
     linalg = pytest.importorskip("scipy.linalg")
     a, b = normals(200, 6) @ normals(6, 6, 1), normals(300, 6, 2) @ normals(6, 6, 3) + 0.3
     s, t = np.cov(a.numpy().T), np.cov(b.numpy().T)
-    wanted = np.square(a.mean(0).numpy() - b.mean(0).numpy()).sum() + np.trace(s + t - 2 * linalg.sqrtm(s @ t).real)
+    wanted = np.square(a.mean(0).numpy() - b.mean(0).numpy()).sum() + np.trace(
+        s + t - 2 * linalg.sqrtm(s @ t).real
+    )
     assert frechet(a, b) == pytest.approx(wanted, rel=1e-9)
     assert frechet(a.float(), b.float()) == pytest.approx(wanted, rel=1e-4)
 
@@ -469,9 +544,17 @@ def test_the_frechet_distance_of_one_feature_is_of_two_numbers():
 @pytest.mark.parametrize(
     ("a", "b", "text"),
     [
-        (torch.zeros(1, 4), torch.zeros(5, 4), r"a must be \(2 or more, 4\) features, got \(1, 4\)"),
+        (
+            torch.zeros(1, 4),
+            torch.zeros(5, 4),
+            r"a must be \(2 or more, 4\) features, got \(1, 4\)",
+        ),
         (torch.zeros(5, 4), torch.zeros(1, 4), r"b must be \(2 or more, 4\)"),
-        (torch.zeros(5, 4), torch.zeros(5, 3), r"b must be \(2 or more, 4\) features, got \(5, 3\)"),
+        (
+            torch.zeros(5, 4),
+            torch.zeros(5, 3),
+            r"b must be \(2 or more, 4\) features, got \(5, 3\)",
+        ),
         (torch.zeros(5), torch.zeros(5, 3), r"a must be"),
         (torch.zeros(5, 3), torch.full((5, 3), math.nan), "b must be finite"),
     ],
@@ -486,7 +569,9 @@ def test_a_picture_agrees_with_itself_made_smaller():
     below = resize(picture, 64)
     assert agreement(picture, below).tolist() == [0]
     assert agreement(below, below).tolist() == [0]
-    assert agreement(torch.ones(2, 3, 64, 64), -torch.ones(2, 3, 16, 16)).tolist() == pytest.approx([1, 1], abs=1e-6)
+    assert agreement(torch.ones(2, 3, 64, 64), -torch.ones(2, 3, 16, 16)).tolist() == pytest.approx(
+        [1, 1], abs=1e-6
+    )
 
 
 def test_agreement_and_colour_shift_are_in_parts_of_the_whole_range():
@@ -502,7 +587,9 @@ def test_agreement_and_colour_shift_are_in_parts_of_the_whole_range():
 
 def test_agreement_sees_detail_that_the_colour_shift_does_not():
     below = torch.zeros(1, 3, 16, 16)
-    above = F.interpolate(0.5 * (torch.arange(16) % 2 * 2 - 1).float().expand(1, 3, 16, 16), scale_factor=4)
+    above = F.interpolate(
+        0.5 * (torch.arange(16) % 2 * 2 - 1).float().expand(1, 3, 16, 16), scale_factor=4
+    )
     assert colour_shift(above, below).abs().max() < 1e-6
     assert agreement(above, below).item() > 0.15
 
@@ -513,7 +600,9 @@ def test_the_edge_width_of_a_blurred_step_is_the_closed_form(deviation):
     at = torch.arange(256.0) - 127.3
     step = torch.erf(at / deviation / math.sqrt(2)).expand(1, 3, 256, 256)
     assert edge_width(step).item() == pytest.approx(deviation * math.sqrt(2 * math.pi), rel=0.02)
-    assert edge_width(step.transpose(2, 3) * 0.1).item() == pytest.approx(deviation * math.sqrt(2 * math.pi), rel=0.02)
+    assert edge_width(step.transpose(2, 3) * 0.1).item() == pytest.approx(
+        deviation * math.sqrt(2 * math.pi), rel=0.02
+    )
 
 
 @pytest.mark.parametrize("size", [64, 256, 1024])

@@ -1,14 +1,16 @@
-"""The examination of a cascade, taken with pictures whose marks are known: real ones in the place of drawn ones."""
+"""The examination of a cascade, taken with pictures whose marks are known: real ones in the place
+of drawn ones.
+"""
 
 import json
 
 import pytest
 import torch
 
-from minimagen import exam
 from minimagen.cascade import Cascade
-from minimagen.evaluate import alignment
-from minimagen.shapes import KINDS, Shapes
+from minimagen.data.shapes import KINDS, Shapes
+from minimagen.evaluation import exam
+from minimagen.evaluation.alignment import alignment
 
 
 def sat(name, split, count, change=lambda pictures: pictures, below=False):
@@ -18,25 +20,34 @@ def sat(name, split, count, change=lambda pictures: pictures, below=False):
     own = change(torch.cat(pictures[:count]))
     stages = [exam.pixels.resize(own, 32), own] if below else [own]
     halves = [slice(0, count // 2), slice(count // 2, count)]
-    marks = exam.examine(name, [(captions[rows], [stage[rows] for stage in stages]) for rows in halves], pictures)
+    marks = exam.examine(
+        name, [(captions[rows], [stage[rows] for stage in stages]) for rows in halves], pictures
+    )
     return json.loads(json.dumps(marks), parse_constant=pytest.fail)
 
 
 @pytest.mark.parametrize("split", ["train", "held-out", "unseen"])
 def test_real_emoji_are_recognised_and_those_of_another_caption_are_not(split):
     assert sat("emoji", split, 24)["right"]["top 1"]["share"] == 1
-    assert sat("emoji", split, 24, lambda pictures: pictures.roll(2, 0))["right"]["top 1"]["share"] < 0.1
+    assert (
+        sat("emoji", split, 24, lambda pictures: pictures.roll(2, 0))["right"]["top 1"]["share"]
+        < 0.1
+    )
 
 
 @pytest.mark.parametrize("split", ["train", "held-out", "unseen"])
 def test_both_emoji_of_a_real_scene_are_recognised_and_not_in_each_others_place(split):
     assert sat("scenes", split, 24)["right"]["top 1"]["share"] >= 0.95
-    swapped = lambda pictures: pictures.flip(2, 3)  # turned by half a circle: what stood left stands right
+    swapped = lambda pictures: pictures.flip(
+        2, 3
+    )  # turned by half a circle: what stood left stands right
     assert sat("scenes", split, 24, swapped)["right"]["top 1"]["share"] < 0.1
 
 
 def test_a_caption_of_no_scene_is_refused():
-    with pytest.raises(ValueError, match="caption must be one of a scene of two emoji, got 'a cat'"):
+    with pytest.raises(
+        ValueError, match="caption must be one of a scene of two emoji, got 'a cat'"
+    ):
         exam.both_recognised(torch.zeros(1, 3, 64, 64), ["a cat"])
 
 
@@ -49,7 +60,9 @@ def test_real_shapes_are_right_and_as_far_from_real_ones_as_nothing():
 
 
 def test_blurred_pictures_have_wider_edges_and_lie_farther_off():
-    blur = lambda pictures: torch.nn.functional.avg_pool2d(pictures, 5, stride=1, padding=2, count_include_pad=False)
+    blur = lambda pictures: torch.nn.functional.avg_pool2d(
+        pictures, 5, stride=1, padding=2, count_include_pad=False
+    )
     plain, soft = sat("shapes", "train", 40), sat("shapes", "train", 40, blur)
     assert soft["edges"]["drawn"] > 3 * plain["edges"]["drawn"]
     assert soft["frechet"]["drawn"] > plain["frechet"]["drawn"]
@@ -75,7 +88,9 @@ def test_a_caption_of_no_emoji_is_refused():
 
 
 def test_the_shipped_base_draws_the_things_that_are_asked_for():
-    """Sixteen captions of training; of 96, 97 % had the right thing in the right colour when these weights were made."""
+    """Sixteen captions of training; of 96, 97 % had the right thing in the right colour when these
+    weights were made.
+    """
     data = Shapes(kinds={"single": 1.0})
     captions = [data.caption(i) for i in range(16)]
     (pictures,) = Cascade.load(device="cpu").draw(captions, size=64)

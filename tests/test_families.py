@@ -25,7 +25,9 @@ def shaken(model: torch.nn.Module, by: float = 0.3) -> torch.nn.Module:
     """The same model in float64 with weights that are far from where they start."""
     g = seeded(1)
     for parameter in model.parameters():
-        parameter.data = parameter.data.double() + by * torch.randn(parameter.shape, generator=g, dtype=f64)
+        parameter.data = parameter.data.double() + by * torch.randn(
+            parameter.shape, generator=g, dtype=f64
+        )
     return model.double()
 
 
@@ -51,7 +53,9 @@ def test_points_of_the_ring_fill_its_modes_evenly():
     ring = Ring()
     x = ring.draw(20_000, seeded(0))
     share = families.hits(x, ring.centres, 3 * ring.std) / len(x)
-    assert share.sum().item() == pytest.approx(1 - math.exp(-4.5), abs=0.003)  # a Gaussian in the plane, within 3 deviations
+    assert share.sum().item() == pytest.approx(
+        1 - math.exp(-4.5), abs=0.003
+    )  # a Gaussian in the plane, within 3 deviations
     assert (share - share.mean()).abs().max() < 0.01
     assert (x - ring.draw(20_000, seeded(0))).abs().max() == 0
 
@@ -61,8 +65,12 @@ def test_a_mode_is_covered_by_a_part_of_its_fair_share_of_near_points():
     points = centres.repeat_interleave(torch.tensor([88, 7, 4, 1]), 0)
     points = torch.cat([points, torch.full((20, 2), 2.1)])  # between the modes
     assert families.hits(points, centres, 0.5).tolist() == [88, 7, 4, 1]
-    assert [families.covered(points, centres, 0.5, least) for least in (0.01, 0.1, 0.2, 0.5, 1.0)] == [4, 3, 2, 1, 1]
-    assert families.hits(points, centres, 4.0).sum() == 120  # each point once, though two centres are in reach
+    assert [
+        families.covered(points, centres, 0.5, least) for least in (0.01, 0.1, 0.2, 0.5, 1.0)
+    ] == [4, 3, 2, 1, 1]
+    assert (
+        families.hits(points, centres, 4.0).sum() == 120
+    )  # each point once, though two centres are in reach
     assert families.covered(points, centres, 0.5) == 1  # a quarter of 30
     with pytest.raises(ValueError, match="points must hold one point or more"):
         families.covered(points[:0], centres, 0.5)
@@ -92,7 +100,10 @@ def test_a_family_fits_and_draws_the_same_from_the_same_generators(family):
 def test_fit_can_be_stopped_and_changes_the_points_by_nothing(family):
     points = Ring().draw(200, seeded(1))
     kept = points.clone()
-    assert len(list(islice(family(generator=seeded(0)).fit(points, 100, 16, generator=seeded(2)), 3))) == 3
+    assert (
+        len(list(islice(family(generator=seeded(0)).fit(points, 100, 16, generator=seeded(2)), 3)))
+        == 3
+    )
     assert torch.equal(points, kept)
     assert not points.requires_grad
 
@@ -119,7 +130,10 @@ def test_two_hundred_steps_raise_the_likelihood(family):
 def test_a_network_starts_from_its_generator_alone():
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    first, second = families.mlp(2, 50, 3, generator=seeded(0)), families.mlp(2, 50, 3, generator=seeded(0))
+    first, second = (
+        families.mlp(2, 50, 3, generator=seeded(0)),
+        families.mlp(2, 50, 3, generator=seeded(0)),
+    )
     assert torch.equal(state, torch.get_rng_state())
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -133,13 +147,19 @@ def test_a_network_starts_from_its_generator_alone():
 def js(log_p: torch.Tensor, log_g: torch.Tensor, width: float) -> float:
     """The Jensen-Shannon divergence of two densities on a grid, straight from its definition."""
     m = (log_p.exp() + log_g.exp()) / 2
-    return 0.5 * width * ((log_p.exp() * (log_p - m.log())).sum() + (log_g.exp() * (log_g - m.log())).sum()).item()
+    return (
+        0.5
+        * width
+        * ((log_p.exp() * (log_p - m.log())).sum() + (log_g.exp() * (log_g - m.log())).sum()).item()
+    )
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1.0, 0.5), (3.0, 1.0)])
 def test_the_value_at_the_best_discriminator_is_minus_log_4_plus_twice_js(mean, std):
     p, g = Normal(torch.zeros((), dtype=f64), 1.0), Normal(torch.tensor(mean, dtype=f64), std)
-    u = (torch.arange(200_000, dtype=f64) + 0.5) / 200_000  # evenly spread quantiles: their mean is an expectation
+    u = (
+        torch.arange(200_000, dtype=f64) + 0.5
+    ) / 200_000  # evenly spread quantiles: their mean is an expectation
     real, fake = p.icdf(u), g.icdf(u)
     best = lambda x: p.log_prob(x) - g.log_prob(x)  # the logit of p / (p + g)
     x = torch.linspace(-12, 15, 200_001, dtype=f64)
@@ -147,7 +167,11 @@ def test_the_value_at_the_best_discriminator_is_minus_log_4_plus_twice_js(mean, 
     value = families.game_value(best(real), best(fake)).item()
     assert value == pytest.approx(expected, abs=2e-4)
     assert value >= -math.log(4) - 1e-12
-    for other in (lambda x: 0.9 * best(x) + 0.05, lambda x: best(x) - 0.2, lambda x: best(x) + 0.3 * x.sin()):
+    for other in (
+        lambda x: 0.9 * best(x) + 0.05,
+        lambda x: best(x) - 0.2,
+        lambda x: best(x) + 0.3 * x.sin(),
+    ):
         assert families.game_value(other(real), other(fake)).item() < value
 
 
@@ -155,7 +179,9 @@ def test_forgetting_half_of_the_modes_costs_three_halves_of_log_four_thirds():
     # p even on 8 symbols, g even on 4 of them: D = 1/3 where both are, 1 where only p is.
     real = torch.tensor([-math.log(2)] * 4 + [math.inf] * 4, dtype=f64)
     fake = torch.full((4,), -math.log(2), dtype=f64)
-    assert families.game_value(real, fake).item() == pytest.approx(1.5 * math.log(4 / 3) - math.log(4), abs=1e-12)
+    assert families.game_value(real, fake).item() == pytest.approx(
+        1.5 * math.log(4 / 3) - math.log(4), abs=1e-12
+    )
 
 
 def test_the_gan_learns_one_mode_and_its_game_nears_minus_log_4():
@@ -170,8 +196,13 @@ def test_the_gan_learns_one_mode_and_its_game_nears_minus_log_4():
 def test_a_lagging_discriminator_learns_at_one_step_in_every():
     model, states = GAN(every=3, generator=seeded(0)), []
     for _ in model.fit(Ring().draw(100, seeded(1)), 7, 8, generator=seeded(2)):
-        states.append([player[0].weight.detach().clone() for player in (model.discriminator, model.generator)])
-    moved = [[not torch.equal(a, b) for a, b in zip(s, t, strict=True)] for s, t in zip(states, states[1:], strict=False)]
+        states.append(
+            [player[0].weight.detach().clone() for player in (model.discriminator, model.generator)]
+        )
+    moved = [
+        [not torch.equal(a, b) for a, b in zip(s, t, strict=True)]
+        for s, t in zip(states, states[1:], strict=False)
+    ]
     assert [told for told, _ in moved] == [False, False, True, False, False, True]
     assert all(made for _, made in moved)
 
@@ -190,8 +221,13 @@ def test_the_penalty_holds_the_slope_of_the_discriminator_down():
 
 
 def test_the_gaussian_divergence_is_the_one_of_torch():
-    mean, log_std = torch.randn(6, 3, generator=seeded(0), dtype=f64), 0.5 * torch.randn(6, 3, generator=seeded(1), dtype=f64)
-    expected = kl_divergence(Normal(mean, log_std.exp()), Normal(torch.zeros(3, dtype=f64), 1.0)).sum(1)
+    mean, log_std = (
+        torch.randn(6, 3, generator=seeded(0), dtype=f64),
+        0.5 * torch.randn(6, 3, generator=seeded(1), dtype=f64),
+    )
+    expected = kl_divergence(
+        Normal(mean, log_std.exp()), Normal(torch.zeros(3, dtype=f64), 1.0)
+    ).sum(1)
     torch.testing.assert_close(families.gaussian_kl(mean, log_std), expected)
 
 
@@ -199,7 +235,9 @@ def latent_grid(model: VAE, x: torch.Tensor):
     """A fine grid of z: log p(x, z) + log dz (N, Z), and log q(z | x) + log dz."""
     z = torch.linspace(-12, 12, 6001, dtype=f64)[:, None]
     mean, log_std = model.encoder(x).chunk(2, 1)
-    joint = families.normal_log_prob(x[:, None], model.decoder(z), model.log_std) + families.normal_log_prob(z)
+    joint = families.normal_log_prob(
+        x[:, None], model.decoder(z), model.log_std
+    ) + families.normal_log_prob(z)
     told = families.normal_log_prob(z[None], mean[:, None], log_std[:, None])
     return (part + math.log(24 / 6000) for part in (joint, told))
 
@@ -227,12 +265,16 @@ def test_the_bound_of_the_vae_lies_below_its_importance_sampled_likelihood():
     model, x = shaken(VAE(generator=seeded(0)), 0.1), Ring().draw(50, seeded(4)).double()
     mean, log_std = model.encoder(x).chunk(2, 1)
     z = mean + log_std.exp() * torch.randn(2000, 50, 1, generator=seeded(5), dtype=f64)
-    joint = families.normal_log_prob(x, model.decoder(z), model.log_std) + families.normal_log_prob(z)
+    joint = families.normal_log_prob(x, model.decoder(z), model.log_std) + families.normal_log_prob(
+        z
+    )
     weights = joint - families.normal_log_prob(z, mean, log_std)
     likelihood = weights.logsumexp(0) - math.log(2000)
     bound = torch.stack([model.log_likelihood(x, seeded(seed)) for seed in range(200)]).mean(0)
     assert bound.mean() < likelihood.mean() - 1e-3
-    assert likelihood.mean().item() == pytest.approx(next(latent_grid(model, x)).logsumexp(1).mean().item(), abs=0.05)
+    assert likelihood.mean().item() == pytest.approx(
+        next(latent_grid(model, x)).logsumexp(1).mean().item(), abs=0.05
+    )
 
 
 def test_the_vae_draws_the_deviation_of_its_decoder_too():
@@ -250,13 +292,21 @@ def test_the_log_determinant_of_a_coupling_is_that_of_autograds_jacobian(dims):
     coupling = shaken(Coupling(dims, 12, seeded(0)))
     x = torch.randn(9, dims, generator=seeded(2), dtype=f64)
     _, log_det = coupling(x)
-    jacobian = torch.stack([torch.autograd.functional.jacobian(lambda row: coupling(row[None])[0][0], row) for row in x])
+    jacobian = torch.stack(
+        [
+            torch.autograd.functional.jacobian(lambda row: coupling(row[None])[0][0], row)
+            for row in x
+        ]
+    )
     torch.testing.assert_close(log_det, torch.linalg.slogdet(jacobian).logabsdet)
     assert log_det.abs().min() > 1e-3
 
 
 def test_a_coupling_and_a_chain_of_them_run_backwards():
-    coupling, x = shaken(Coupling(6, 12, seeded(0))), torch.randn(9, 6, generator=seeded(2), dtype=f64)
+    coupling, x = (
+        shaken(Coupling(6, 12, seeded(0))),
+        torch.randn(9, 6, generator=seeded(2), dtype=f64),
+    )
     torch.testing.assert_close(coupling.inverse(coupling(x)[0]), x)
     flow = shaken(Flow(3, generator=seeded(0)), 0.1).float()
     z = flow.draw(9, seeded(3))
@@ -278,7 +328,9 @@ def test_the_density_of_a_flow_integrates_to_1():
     flow = shaken(Flow(3, generator=seeded(0)), 0.1)
     density = flow.log_likelihood(x).exp()
     assert (density.sum() * area).item() == pytest.approx(1, abs=2e-3)
-    assert (density - families.normal_log_prob(x).exp()).abs().max() > 0.03  # no longer the normal distribution of its start
+    assert (
+        density - families.normal_log_prob(x).exp()
+    ).abs().max() > 0.03  # no longer the normal distribution of its start
 
 
 # --- diffusion ---
@@ -300,7 +352,9 @@ def test_the_bound_of_diffusion_nears_the_exact_likelihood_of_a_gaussian_from_be
     for model.evaluations in (10, 50, 200):
         gaps.append(exact - model.log_likelihood(x, seeded(2)).mean().item())
     assert gaps[1] < gaps[0] / 3
-    assert gaps[2] < gaps[1] / 3  # of first order in the steps, down to what the two ends of the schedule cost
+    assert (
+        gaps[2] < gaps[1] / 3
+    )  # of first order in the steps, down to what the two ends of the schedule cost
     assert 1e-3 < gaps[2] < 0.12
 
 

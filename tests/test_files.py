@@ -30,7 +30,9 @@ def fails_with(error):
 
 
 def test_write_makes_the_folders_and_leaves_nothing_but_the_file(tmp_path):
-    path = files.write(tmp_path / "a" / "b" / "x.txt", lambda temporary: temporary.write_text("whole"))
+    path = files.write(
+        tmp_path / "a" / "b" / "x.txt", lambda temporary: temporary.write_text("whole")
+    )
     assert path.read_text() == "whole"
     assert [p.name for p in path.parent.iterdir()] == ["x.txt"]
 
@@ -53,7 +55,9 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
 def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
-    with pytest.raises(OSError, match=r"could not write .*x\.txt: No space left on device") as caught:
+    with pytest.raises(
+        OSError, match=r"could not write .*x\.txt: No space left on device"
+    ) as caught:
         files.write(path, fails_with(OSError(errno.ENOSPC, "No space left on device")))
     assert caught.value.errno == errno.ENOSPC
     assert path.read_text() == "old"

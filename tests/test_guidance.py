@@ -23,7 +23,9 @@ def evenly(n):
 
 
 class Net(torch.nn.Module):
-    """A small network whose output depends on z, its level and the text it is allowed to see; it writes down its calls."""
+    """A small network whose output depends on z, its level and the text it is allowed to see; it
+    writes down its calls.
+    """
 
     def __init__(self):
         super().__init__()
@@ -42,17 +44,30 @@ class Net(torch.nn.Module):
 
 def example(batch=3, length=5, seed=0):
     g = torch.Generator().manual_seed(seed)
-    text = Text(torch.randn(batch, length, 4, generator=g, dtype=f64), torch.rand(batch, length, generator=g) < 0.8)
-    lowres = LowRes(torch.randn(batch, 3, 2, 2, generator=g, dtype=f64), torch.zeros(batch, dtype=f64))
-    return Cond(text, lowres), torch.randn(batch, 3, 4, 4, generator=g, dtype=f64), torch.full((batch,), -0.5, dtype=f64)
+    text = Text(
+        torch.randn(batch, length, 4, generator=g, dtype=f64),
+        torch.rand(batch, length, generator=g) < 0.8,
+    )
+    lowres = LowRes(
+        torch.randn(batch, 3, 2, 2, generator=g, dtype=f64), torch.zeros(batch, dtype=f64)
+    )
+    return (
+        Cond(text, lowres),
+        torch.randn(batch, 3, 4, 4, generator=g, dtype=f64),
+        torch.full((batch,), -0.5, dtype=f64),
+    )
 
 
 # classifier-free guidance: closed form
 
 
-@pytest.mark.parametrize(("n", "mean", "deviation"), [(50, 1.640, 0.132), (200, 1.664, 0.145), (1000, 1.670, 0.147)])
+@pytest.mark.parametrize(
+    ("n", "mean", "deviation"), [(50, 1.640, 0.132), (200, 1.664, 0.145), (1000, 1.670, 0.147)]
+)
 def test_strong_guidance_has_the_mean_and_deviation_of_the_lesson(n, mean, deviation):
-    """DDIM is a fixed map of z, so 2001 even quantiles of the normal give its moments without drawing anything."""
+    """DDIM is a fixed map of z, so 2001 even quantiles of the normal give its moments without
+    drawing anything.
+    """
     z = torch.special.ndtri((torch.arange(2001, dtype=f64) + 0.5) / 2001)[:, None]
     *_, last = sample(guided(TWO, torch.ones(2001, dtype=torch.long), 8.0), evenly(n), z, ddim())
     assert last.x0.mean().item() == pytest.approx(mean, abs=6e-4)
@@ -62,7 +77,9 @@ def test_strong_guidance_has_the_mean_and_deviation_of_the_lesson(n, mean, devia
 def test_strong_guidance_with_noise_does_not_sample_the_tilted_density():
     g = torch.Generator().manual_seed(0)
     z = torch.randn(4000, 1, generator=g, dtype=f64)
-    *_, last = sample(guided(TWO, torch.ones(4000, dtype=torch.long), 8.0), evenly(1000), z, ancestral(), g)
+    *_, last = sample(
+        guided(TWO, torch.ones(4000, dtype=torch.long), 8.0), evenly(1000), z, ancestral(), g
+    )
     x = torch.linspace(-4, 4, 80_001, dtype=f64)
     log_p = torch.logaddexp(-((x - 1) ** 2) / 0.18, -((x + 1) ** 2) / 0.18)
     tilted = (log_p + 8 * torch.nn.functional.logsigmoid(2 * x / 0.09)).softmax(0)
@@ -98,7 +115,10 @@ def test_one_call_on_a_doubled_batch_is_two_calls():
         assert net.calls == [6, 6]
         assert len(net.prepared) == 1
         assert len(net.prepared[0]) == 6
-        told, untold = denoiser(z, level, cond).x0, denoiser(z, level, other or cond.without_text()).x0
+        told, untold = (
+            denoiser(z, level, cond).x0,
+            denoiser(z, level, other or cond.without_text()).x0,
+        )
         torch.testing.assert_close(got[0], 3 * told - 2 * untold)
         assert torch.equal(got[0], got[1])
 
@@ -121,7 +141,9 @@ def test_weight_one_skips_the_other_half_and_weight_zero_is_unconditional():
     assert net.calls == [3]
     assert len(net.prepared[0]) == 3
     torch.testing.assert_close(off.x0, denoiser(z, level, cond).x0, rtol=0, atol=0)
-    torch.testing.assert_close(guided(denoiser, cond, 0.0)(z, level).x0, denoiser(z, level, cond.without_text()).x0)
+    torch.testing.assert_close(
+        guided(denoiser, cond, 0.0)(z, level).x0, denoiser(z, level, cond.without_text()).x0
+    )
 
 
 def test_outside_the_interval_only_the_conditional_half_runs():
@@ -151,10 +173,16 @@ def test_a_condition_without_text_has_nothing_to_drop():
 
 
 def test_labels_take_two_calls_and_a_negative_label_replaces_none():
-    z, level, labels = torch.tensor([[0.2], [0.4]], dtype=f64), torch.zeros(2, dtype=f64), torch.tensor([1, 1])
+    z, level, labels = (
+        torch.tensor([[0.2], [0.4]], dtype=f64),
+        torch.zeros(2, dtype=f64),
+        torch.tensor([1, 1]),
+    )
     told, untold, other = (TWO(z, level, c).x0 for c in (labels, None, torch.tensor([0, 0])))
     torch.testing.assert_close(guided(TWO, labels, 3.0)(z, level).x0, 3 * told - 2 * untold)
-    torch.testing.assert_close(guided(TWO, labels, 3.0, negative=torch.tensor([0, 0]))(z, level).x0, 3 * told - 2 * other)
+    torch.testing.assert_close(
+        guided(TWO, labels, 3.0, negative=torch.tensor([0, 0]))(z, level).x0, 3 * told - 2 * other
+    )
     outside = guided(TWO, labels, 3.0, interval=(1.0, 2.0))(z, level).x0
     assert torch.equal(outside, told)
 
@@ -198,7 +226,9 @@ def test_an_interval_the_wrong_way_round_is_refused(interval):
 def test_with_the_exact_classifier_guidance_is_the_conditional_denoiser():
     """eps - sigma grad log p(c | z) = eps(z, c): Bayes' rule on scores."""
     g = torch.Generator().manual_seed(0)
-    ideal = Ideal(torch.randn(6, 2, 3, generator=g, dtype=f64), 0.4, torch.tensor([0, 0, 1, 1, 1, 2]))
+    ideal = Ideal(
+        torch.randn(6, 2, 3, generator=g, dtype=f64), 0.4, torch.tensor([0, 0, 1, 1, 1, 2])
+    )
     z, level = torch.randn(5, 2, 3, generator=g, dtype=f64), torch.linspace(-5, 5, 5, dtype=f64)
     labels = torch.tensor([0, 1, 2, 1, 0])
     got = classifier_guided(ideal, ideal.classify, labels, 1.0)(z, level)
@@ -207,8 +237,15 @@ def test_with_the_exact_classifier_guidance_is_the_conditional_denoiser():
 
 def test_classifier_guidance_with_a_scale_is_classifier_free_guidance_with_the_exact_classifier():
     """scale = w: eps - w sigma grad = eps + w (eps(c) - eps)."""
-    z, level, labels = torch.tensor([[0.2], [-0.7]], dtype=f64), torch.tensor([0.3, -1.0], dtype=f64), torch.tensor([1, 0])
-    one, two = classifier_guided(TWO, TWO.classify, labels, 4.0)(z, level), guided(TWO, labels, 4.0)(z, level)
+    z, level, labels = (
+        torch.tensor([[0.2], [-0.7]], dtype=f64),
+        torch.tensor([0.3, -1.0], dtype=f64),
+        torch.tensor([1, 0]),
+    )
+    one, two = (
+        classifier_guided(TWO, TWO.classify, labels, 4.0)(z, level),
+        guided(TWO, labels, 4.0)(z, level),
+    )
     torch.testing.assert_close(one.x0, two.x0, rtol=1e-10, atol=1e-10)
 
 
@@ -225,7 +262,9 @@ def test_the_gradient_is_taken_inside_the_sampler_and_leaves_the_classifier_alon
 
 
 def test_the_shifted_mean_is_moved_by_scale_variance_gradient():
-    """A classifier with log p = a z + const for the chosen label has gradient a, so the shift is scale * variance * a."""
+    """A classifier with log p = a z + const for the chosen label has gradient a, so the shift is
+    scale * variance * a.
+    """
     level_t, level_s = torch.tensor([-1.0, 0.5], dtype=f64), torch.tensor([0.2, 1.0], dtype=f64)
     z, labels = torch.tensor([[0.4], [0.9]], dtype=f64), torch.tensor([1, 0])
 
@@ -239,12 +278,18 @@ def test_the_shifted_mean_is_moved_by_scale_variance_gradient():
         same = [torch.Generator().manual_seed(5) for _ in range(2)]
         plain = ancestral(gamma)(pred, level_s, same[0])
         with torch.no_grad():
-            moved = shifted(ancestral(gamma), classifier, labels, 2.5, gamma)(pred, level_s, same[1])
-        torch.testing.assert_close(moved - plain, 2.5 * ancestral_variance(pred, level_s, gamma) * gradient)
+            moved = shifted(ancestral(gamma), classifier, labels, 2.5, gamma)(
+                pred, level_s, same[1]
+            )
+        torch.testing.assert_close(
+            moved - plain, 2.5 * ancestral_variance(pred, level_s, gamma) * gradient
+        )
 
 
 def test_the_shifted_sampler_with_the_exact_classifier_draws_the_class():
-    """A thousand small steps with the original form draw N(1, 0.3^2), the right class alone, within sampling error."""
+    """A thousand small steps with the original form draw N(1, 0.3^2), the right class alone, within
+    sampling error.
+    """
     g = torch.Generator().manual_seed(0)
     z = torch.randn(2000, 1, generator=g, dtype=f64)
     step = shifted(ancestral(1.0), TWO.classify, torch.ones(2000, dtype=torch.long), 1.0, gamma=1.0)
@@ -273,7 +318,10 @@ def test_drop_text_drops_each_picture_with_its_probability(probability, error):
 
 def test_drop_text_follows_its_generator_and_is_lazy():
     def masks(seed):
-        return [cond.text.mask for _, cond in drop_text(batches(3), 0.5, torch.Generator().manual_seed(seed))]
+        return [
+            cond.text.mask
+            for _, cond in drop_text(batches(3), 0.5, torch.Generator().manual_seed(seed))
+        ]
 
     assert all(torch.equal(a, b) for a, b in zip(masks(1), masks(1), strict=True))
     assert not torch.equal(torch.cat(masks(1)), torch.cat(masks(2)))
@@ -304,5 +352,7 @@ def test_the_noise_scales_of_both_guidances_agree():
     _, sigma = alpha_sigma(level, 2)
     slope = torch.tensor([[2.0]], dtype=f64)
     plain = TWO(z, level)
-    got = classifier_guided(TWO, lambda z, logsnr: torch.cat([z * 0, 60 + 2 * z], 1).double(), torch.tensor([0]), 3.0)(z, level)
+    got = classifier_guided(
+        TWO, lambda z, logsnr: torch.cat([z * 0, 60 + 2 * z], 1).double(), torch.tensor([0]), 3.0
+    )(z, level)
     torch.testing.assert_close(got.eps, plain.eps - 3.0 * sigma * -slope)

@@ -18,16 +18,23 @@ def test_the_mixture_is_the_posterior_mean_by_quadrature():
         level = torch.tensor([logsnr], dtype=f64)
         alpha, sigma = (s.squeeze() for s in alpha_sigma(level, 1))
         for z in (-1.4, 0.1, 0.9):
-            weight = (density + Normal(alpha * x, sigma).log_prob(torch.tensor(z, dtype=f64))).softmax(0)
+            weight = (
+                density + Normal(alpha * x, sigma).log_prob(torch.tensor(z, dtype=f64))
+            ).softmax(0)
             got = Ideal(data, std)(torch.tensor([[z]], dtype=f64), level)
             assert got.x0.item() == pytest.approx((weight * x).sum().item(), abs=1e-9)
 
 
 def test_one_wide_point_is_the_gaussian():
     g = torch.Generator().manual_seed(0)
-    centre, z = torch.randn(1, 3, 4, 4, generator=g, dtype=f64), torch.randn(5, 3, 4, 4, generator=g, dtype=f64)
+    centre, z = (
+        torch.randn(1, 3, 4, 4, generator=g, dtype=f64),
+        torch.randn(5, 3, 4, 4, generator=g, dtype=f64),
+    )
     level = torch.linspace(-20, 20, 5, dtype=f64)
-    torch.testing.assert_close(Ideal(centre, 0.4)(z, level).x0, IdealGaussian(centre, 0.4)(z, level).x0)
+    torch.testing.assert_close(
+        Ideal(centre, 0.4)(z, level).x0, IdealGaussian(centre, 0.4)(z, level).x0
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, f64])
@@ -37,7 +44,9 @@ def test_both_ends_of_the_schedule_are_stable(dtype):
     eps = torch.randn(20, 3, 4, 4, generator=g, dtype=dtype)
     clean, noise = torch.full((20,), 20.0, dtype=dtype), torch.full((20,), -20.0, dtype=dtype)
     ideal = Ideal(data)
-    assert torch.equal(ideal(diffuse(data, clean, eps), clean).x0, data)  # nearest, and no weight left for another
+    assert torch.equal(
+        ideal(diffuse(data, clean, eps), clean).x0, data
+    )  # nearest, and no weight left for another
     far = ideal(diffuse(data, noise, eps), noise).x0
     assert far.dtype == dtype
     assert (far - data.mean(0)).abs().max() < 5e-3
@@ -53,8 +62,12 @@ def test_a_label_keeps_only_its_own_data():
     data, labels = torch.tensor([[-1.0], [1.0], [3.0]], dtype=f64), torch.tensor([0, 1, 1])
     z, level = torch.tensor([[0.3], [0.3]], dtype=f64), torch.zeros(2, dtype=f64)
     told = Ideal(data, 0.2, labels)(z, level, torch.tensor([0, 1])).x0
-    assert told[0].item() == pytest.approx(Ideal(data[:1], 0.2)(z[:1], level[:1]).x0.item(), abs=1e-14)
-    assert told[1].item() == pytest.approx(Ideal(data[1:], 0.2)(z[1:], level[1:]).x0.item(), abs=1e-14)
+    assert told[0].item() == pytest.approx(
+        Ideal(data[:1], 0.2)(z[:1], level[:1]).x0.item(), abs=1e-14
+    )
+    assert told[1].item() == pytest.approx(
+        Ideal(data[1:], 0.2)(z[1:], level[1:]).x0.item(), abs=1e-14
+    )
 
 
 def test_the_classifier_is_bayes_rule_and_sums_the_posterior():

@@ -8,7 +8,18 @@ from torch import nn
 
 from minimagen import layers
 from minimagen.conditioning import LowRes, Text
-from minimagen.layers import Attention, Embedding, Prepared, Resample, ResBlock, TextReader, fourier, norm, positions, zeroed
+from minimagen.layers import (
+    Attention,
+    Embedding,
+    Prepared,
+    Resample,
+    ResBlock,
+    TextReader,
+    fourier,
+    norm,
+    positions,
+    zeroed,
+)
 
 
 def drawn(*shape, seed=0):
@@ -36,7 +47,10 @@ def sentence(batch=3, length=5, width=16, seed=0):
 def test_fourier_is_sines_and_cosines_of_the_level():
     code = fourier(torch.tensor([0.0, 2.0]), 4)
     slow, fast = 0.08, 10.0
-    wanted = [[0, 0, 1, 1], [math.sin(2 * slow), math.sin(2 * fast), math.cos(2 * slow), math.cos(2 * fast)]]
+    wanted = [
+        [0, 0, 1, 1],
+        [math.sin(2 * slow), math.sin(2 * fast), math.cos(2 * slow), math.cos(2 * fast)],
+    ]
     torch.testing.assert_close(code, torch.tensor(wanted))
 
 
@@ -90,7 +104,9 @@ def test_norm_has_32_groups_or_the_power_of_two_that_divides(channels, groups):
 
 def test_a_group_of_one_channel_forgets_what_colour_a_flat_page_has():
     red, blue = (drawn(1, 8, 1, 1, seed=seed).expand(1, 8, 4, 4) for seed in (1, 2))
-    torch.testing.assert_close(norm(8)(red), norm(8)(blue), rtol=0, atol=1e-3)  # eight groups: both are nothing
+    torch.testing.assert_close(
+        norm(8)(red), norm(8)(blue), rtol=0, atol=1e-3
+    )  # eight groups: both are nothing
     assert (norm(8, 2)(red) - norm(8, 2)(blue)).abs().max() > 0.5
     assert norm(8, 2).num_groups == 2
 
@@ -135,8 +151,14 @@ def test_attention_begins_as_the_identity():
 
 @pytest.mark.parametrize("kind", ["self", "cross"])
 def test_attention_is_its_formula_head_by_head(kind, monkeypatch):
-    """One query at a time, in plain loops: softmax over the pixels (self) and the words that are there."""
-    monkeypatch.setattr(layers, "positions", lambda height, width, channels, like: torch.zeros(channels, height, width))
+    """One query at a time, in plain loops: softmax over the pixels (self) and the words that are
+    there.
+    """
+    monkeypatch.setattr(
+        layers,
+        "positions",
+        lambda height, width, channels, like: torch.zeros(channels, height, width),
+    )
     block, x, text = randomised(Attention(8, 16, 4, kind)), drawn(2, 8, 2, 3), sentence(2)
     with torch.no_grad():
         h = block.norm(x)
@@ -161,14 +183,20 @@ def test_positions_let_attention_tell_a_permutation_apart(monkeypatch):
     block, x = randomised(Attention(8, None, 4, "self")), drawn(2, 8, 4, 4)
     with torch.no_grad():
         seen = (block(x.flip(3), None, None) - block(x, None, None).flip(3)).abs().max()
-        monkeypatch.setattr(layers, "positions", lambda height, width, channels, like: torch.zeros(channels, height, width))
+        monkeypatch.setattr(
+            layers,
+            "positions",
+            lambda height, width, channels, like: torch.zeros(channels, height, width),
+        )
         blind = (block(x.flip(3), None, None) - block(x, None, None).flip(3)).abs().max()
     assert seen > 0.05
     assert blind < 1e-5
 
 
 def test_cross_attention_reads_the_text_only():
-    """Change one pixel: with "cross" no other pixel notices, with "self" they do. (The norm is taken out, it mixes pixels.)"""
+    """Change one pixel: with "cross" no other pixel notices, with "self" they do. (The norm is
+    taken out, it mixes pixels.)
+    """
     text, x = sentence(2), drawn(2, 8, 3, 3)
     other = x.clone()
     other[:, :, 0, 0] += 1
@@ -178,8 +206,15 @@ def test_cross_attention_reads_the_text_only():
         block.norm = nn.Identity()
         with torch.no_grad():
             words = block.read(text.tokens)
-            moved[kind] = (block(other, words, text.mask) - block(x, words, text.mask)).flatten(2)[:, :, 1:].abs().max()
-            assert (block(x, block.read(text.tokens + 1), text.mask) - block(x, words, text.mask)).abs().max() > 0.01
+            moved[kind] = (
+                (block(other, words, text.mask) - block(x, words, text.mask))
+                .flatten(2)[:, :, 1:]
+                .abs()
+                .max()
+            )
+            assert (
+                block(x, block.read(text.tokens + 1), text.mask) - block(x, words, text.mask)
+            ).abs().max() > 0.01
     assert moved["cross"] == 0
     assert moved["self"] > 0.01
 
@@ -189,7 +224,9 @@ def test_attention_refuses_what_it_cannot_be():
         Attention(8, 16, 4, "both")
     with pytest.raises(ValueError, match=r"attention must be .* got 'cross'"):
         Attention(8, None, 4, "cross")
-    with pytest.raises(ValueError, match="head_width must divide the 8 channels of a level with attention, got 3"):
+    with pytest.raises(
+        ValueError, match="head_width must divide the 8 channels of a level with attention, got 3"
+    ):
         Attention(8, 16, 3, "self")
 
 
@@ -231,7 +268,12 @@ def test_the_scores_decide_what_is_pooled():
 
 def test_slicing_what_is_prepared_slices_every_part():
     keys = drawn(4, 2, 3, 5), drawn(4, 2, 3, 5, seed=1)
-    whole = Prepared(drawn(4, 6), (keys,), torch.ones(4, 3, dtype=torch.bool), LowRes(drawn(4, 3, 2, 2), drawn(4)))
+    whole = Prepared(
+        drawn(4, 6),
+        (keys,),
+        torch.ones(4, 3, dtype=torch.bool),
+        LowRes(drawn(4, 3, 2, 2), drawn(4)),
+    )
     part = whole[1:3]
     assert torch.equal(part.emb, whole.emb[1:3])
     assert all(torch.equal(a, b[1:3]) for a, b in zip(part.text[0], keys, strict=True))
@@ -244,9 +286,15 @@ def test_slicing_what_is_prepared_slices_every_part():
 def test_a_word_of_no_caption_is_no_louder_than_the_others():
     reader = layers.TextReader(16, 8, neighbours=1)
     known = torch.randn(1, 6, 16)
-    reader.begin_white(Text(known.repeat(8, 1, 1) + 0.01 * torch.randn(8, 6, 16), torch.ones(8, 6, dtype=torch.bool)))
+    reader.begin_white(
+        Text(
+            known.repeat(8, 1, 1) + 0.01 * torch.randn(8, 6, 16), torch.ones(8, 6, dtype=torch.bool)
+        )
+    )
     strange = torch.cat([known, 40 * torch.randn(1, 1, 16)], 1)
-    assert reader.whiten(reader.norm(strange)).norm(dim=2).max() > 10  # this is what would drown the others
+    assert (
+        reader.whiten(reader.norm(strange)).norm(dim=2).max() > 10
+    )  # this is what would drown the others
     tokens, _, _ = reader(Text(strange, torch.ones(1, 7, dtype=torch.bool)))
     assert tokens[:, 1:].norm(dim=2).max() <= 1.25 * 4 + 1e-4
 
@@ -257,5 +305,7 @@ def test_whitening_makes_every_direction_equally_loud():
     reader.begin_white(Text(loud, torch.ones(64, 9, dtype=torch.bool)))
     white = reader.whiten(reader.norm(loud)).flatten(0, 1)
     assert white.mean(0).abs().max() < 1e-3
-    spread = torch.linalg.eigvalsh(white.double().T.cov())[1:]  # LayerNorm leaves one direction empty
+    spread = torch.linalg.eigvalsh(white.double().T.cov())[
+        1:
+    ]  # LayerNorm leaves one direction empty
     assert 0.5 < spread.min() <= spread.max() < 1.01

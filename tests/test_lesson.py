@@ -1,4 +1,4 @@
-"""What every lesson begins with: set-up, verdicts, figures, and the count of what the lessons hold."""
+"""What every lesson begins with: set-up, verdicts, figures; the count of what lessons hold."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minimagen import checks, lesson
+from minimagen.lessons import checks, lesson
 
 pytest.importorskip("IPython")
 
@@ -30,7 +30,10 @@ def _as_before():
 def displayed(monkeypatch) -> list:
     """What the code under test displays: (data, metadata) of each output."""
     shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, metadata=None, raw=False: shown.append((data, metadata)))
+    monkeypatch.setattr(
+        "IPython.display.display",
+        lambda data, metadata=None, raw=False: shown.append((data, metadata)),
+    )
     return shown
 
 
@@ -94,7 +97,13 @@ def test_a_check_that_does_not_hold_stops_the_cell(mine, capsys):
 
 def test_a_check_that_cannot_fail_is_refused():
     x = torch.ones(3)
-    for mine, reference, tolerance in [(x, x, 1e-3), (x, 1.0, 1e-3), ([], [], 1e-3), (1.0, 2.0, 0), (1.0, 2.0, float("inf"))]:
+    for mine, reference, tolerance in [
+        (x, x, 1e-3),
+        (x, 1.0, 1e-3),
+        ([], [], 1e-3),
+        (1.0, 2.0, 0),
+        (1.0, 2.0, float("inf")),
+    ]:
         with pytest.raises(ValueError, match=r"must"):
             lesson.check("3.4", mine, reference, tolerance)
 
@@ -134,7 +143,11 @@ def test_a_strip_has_a_place_for_every_picture():
 
 @pytest.mark.parametrize(
     ("shape", "words", "complaint"),
-    [((4, 4), {}, "pictures"), ((1, 2, 4, 4), {}, "pictures"), ((2, 3, 4, 4), {"titles": ["a"]}, "titles must be 2")],
+    [
+        ((4, 4), {}, "pictures"),
+        ((1, 2, 4, 4), {}, "pictures"),
+        ((2, 3, 4, 4), {"titles": ["a"]}, "titles must be 2"),
+    ],
 )
 def test_a_strip_refuses_other_shapes(shape, words, complaint):
     with pytest.raises(ValueError, match=complaint):
@@ -191,7 +204,10 @@ def test_a_verdict_names_the_fault_the_shape_or_the_difference(judged):
     assert judged(lambda x: x) == "✗ 99.1 the root is missing"
     assert judged(lambda x: [2.0]) == "✗ 99.1 the root should have the shape (), but has (1,)"
     assert judged(lambda x: 2.5) == "✗ 99.1 the root is off by up to 0.5"
-    assert judged(lambda x: float("nan")) == "✗ 99.1 the root holds a value that is not a finite number"
+    assert (
+        judged(lambda x: float("nan"))
+        == "✗ 99.1 the root holds a value that is not a finite number"
+    )
     assert judged(lambda x: "two") == "✗ 99.1 the root should be a number or a tensor, but is a str"
 
 
@@ -201,7 +217,9 @@ def test_what_an_answer_raises_is_a_verdict_with_its_line(judged):
 
     line = divides.__code__.co_firstlineno + 1
     said = f"✗ 99.1 your function raised ZeroDivisionError in line {line} of your answer: "
-    assert judged(divides).startswith(said)  # the rest is Python's own, and differs between its versions
+    assert judged(divides).startswith(
+        said
+    )  # the rest is Python's own, and differs between its versions
 
 
 def test_a_missing_answer_is_not_solved_yet(judged):
@@ -219,7 +237,9 @@ def test_several_things_are_told_apart():
 
 
 def test_an_exercise_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match=r"number must be that of an exercise, such as '2.1', got '2.99'"):
+    with pytest.raises(
+        ValueError, match=r"number must be that of an exercise, such as '2.1', got '2.99'"
+    ):
         checks.verdict("2.99", None)
     with pytest.raises(AttributeError, match="ex_2_99"):
         _ = checks.ex_2_99
@@ -230,7 +250,10 @@ def test_an_exercise_that_does_not_exist_is_named():
 
 def test_the_report_counts_lesson_02():
     root = lesson.checkout("notebooks").parent
-    found = lesson.count(root / "notebooks" / "02_forward_diffusion.ipynb", root / "tests" / "answers" / "lesson_02.py")
+    found = lesson.count(
+        root / "notebooks" / "02_forward_diffusion.ipynb",
+        root / "tests" / "answers" / "lesson_02.py",
+    )
     assert found == {"equations": 13, "checks": 13, "exercises": 4, "rejected": 26}
     assert lesson.report().splitlines()[-1].startswith("all ")
     with pytest.raises(ValueError, match="does not exist"):

@@ -1,6 +1,8 @@
-"""Every lesson keeps the form that a reader can rely on, and every check of an exercise knows right answers from wrong ones.
+"""Every lesson keeps the form that a reader can rely on, and every check of an exercise knows right
+answers from wrong ones.
 
-A rule is a function from a notebook to its complaints. Each is also shown a broken notebook (`BREAKS`), so that none is asleep.
+A rule is a function from a notebook to its complaints. Each is also shown a broken notebook
+(`BREAKS`), so that none is asleep.
 """
 
 import contextlib
@@ -14,17 +16,32 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from minimagen import checks
+from minimagen.lessons import checks
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 LEARNERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BOTH = [pytest.param(path, id=f"{path.parent.name}-{path.stem}") for path in (*LEARNERS, *SOURCES)]
-ANSWERS = {path.stem[-2:]: runpy.run_path(str(path)) for path in sorted((ROOT / "tests" / "answers").glob("lesson_*.py"))}
+ANSWERS = {
+    path.stem[-2:]: runpy.run_path(str(path))
+    for path in sorted((ROOT / "tests" / "answers").glob("lesson_*.py"))
+}
 NUMBERS = [number for answers in ANSWERS.values() for number in answers["RIGHT"]]
 
-OPENING = ("What you will be able to do", "Set-up", "Predict first", "Intuition")  # after these, headings are free ...
-CLOSING = ("Move it yourself", "Now the library", "Exercises", "What breaks if", "The proof", "Recap")  # ... up to these
+OPENING = (
+    "What you will be able to do",
+    "Set-up",
+    "Predict first",
+    "Intuition",
+)  # after these, headings are free ...
+CLOSING = (
+    "Move it yourself",
+    "Now the library",
+    "Exercises",
+    "What breaks if",
+    "The proof",
+    "Recap",
+)  # ... up to these
 CARD = ("Equation card", "New words", "References", "Next")
 START = "00"  # the one lesson that derives nothing and asks nothing: it only has the sections below
 START_SECTIONS = ("What you will be able to do", "Set-up", "Recap")
@@ -57,7 +74,11 @@ def texts(cell) -> str:
 
 
 def pictures(cell) -> list:
-    return [output for output in cell.get("outputs", ()) if any(kind.startswith("image/") for kind in output.get("data", {}))]
+    return [
+        output
+        for output in cell.get("outputs", ())
+        if any(kind.startswith("image/") for kind in output.get("data", {}))
+    ]
 
 
 def lines(cell) -> int:
@@ -74,20 +95,40 @@ def number(book) -> str:
 def sections(book):
     headings = re.findall(r"^## (.*)$", prose(book), re.MULTILINE)
     if number(book) == START:
-        return [name for name in START_SECTIONS if not any(heading.startswith(name) for heading in headings)]
+        return [
+            name
+            for name in START_SECTIONS
+            if not any(heading.startswith(name) for heading in headings)
+        ]
     wanted = [*OPENING, *CLOSING]
-    at = [next((i for i, heading in enumerate(headings) if heading.startswith(name)), None) for name in wanted]
+    at = [
+        next((i for i, heading in enumerate(headings) if heading.startswith(name)), None)
+        for name in wanted
+    ]
     if None in at:
         return [f"no section {name!r}" for name, i in zip(wanted, at, strict=True) if i is None]
-    fixed = at == sorted(at) and at[:4] == [0, 1, 2, 3] and at[4:] == list(range(len(headings) - 6, len(headings)))
+    fixed = (
+        at == sorted(at)
+        and at[:4] == [0, 1, 2, 3]
+        and at[4:] == list(range(len(headings) - 6, len(headings)))
+    )
     ends = re.findall(r"^### (.*)$", prose(book).partition("## Recap")[2], re.MULTILINE)
-    return ([] if fixed else [f"sections out of order: {headings}"]) + ([] if ends == [*CARD] else [f"the recap has {ends}"])
+    return ([] if fixed else [f"sections out of order: {headings}"]) + (
+        [] if ends == [*CARD] else [f"the recap has {ends}"]
+    )
 
 
 def head(book):
-    first, goals = book.cells[0].source, prose(book).partition("## What you will be able to do")[2].partition("\n## ")[0]
+    first, goals = (
+        book.cells[0].source,
+        prose(book).partition("## What you will be able to do")[2].partition("\n## ")[0],
+    )
     wanted = {r"# \d\d · \S": first, r"\*\*Where this stands\.\*\*": first}
-    wanted |= {r"You need: ": goals, r"Your time: \d+ minutes": goals, r"Measured run time: \d+ s on": goals}
+    wanted |= {
+        r"You need: ": goals,
+        r"Your time: \d+ minutes": goals,
+        r"Measured run time: \d+ s on": goals,
+    }
     if number(book) != START:
         wanted[r"\*\*Proof number\.\*\* "] = first
     bullets = len(re.findall(r"^- ", goals, re.MULTILINE))
@@ -105,16 +146,31 @@ def equations(book):
         for tag in tags(cell):
             if tag.startswith("eq-"):
                 following = cells[i + 1 : i + 2]
-                near = [cell, *(after for after in following if not any(tag.startswith("eq-") for tag in tags(after)))]
+                near = [
+                    cell,
+                    *(
+                        after
+                        for after in following
+                        if not any(tag.startswith("eq-") for tag in tags(after))
+                    ),
+                ]
                 passing = re.compile(rf"^check {re.escape(tag[3:])} ✓ within ", re.MULTILINE)
-                found += [] if any(passing.search(texts(cell)) for cell in near) else [f"no passing check of {tag}"]
+                found += (
+                    []
+                    if any(passing.search(texts(cell)) for cell in near)
+                    else [f"no passing check of {tag}"]
+                )
                 found += [] if lines(cell) <= 12 else [f"{tag} has {lines(cell)} lines"]
     return found
 
 
 def execution(book):
     counts = [cell.execution_count for cell in code(book)]
-    return [] if counts and counts == list(range(1, len(counts) + 1)) else [f"executed in the order {counts}"]
+    return (
+        []
+        if counts and counts == list(range(1, len(counts) + 1))
+        else [f"executed in the order {counts}"]
+    )
 
 
 def clean_outputs(book):
@@ -132,21 +188,37 @@ def descriptions(book):
     for cell in code(book):
         for output in pictures(cell):
             alt = output.metadata.get("image/png", {}).get("alt", "")
-            found += [] if len(alt) >= 20 and output.data.get("text/plain") == alt else [f"a picture without words: {alt!r}"]
+            found += (
+                []
+                if len(alt) >= 20 and output.data.get("text/plain") == alt
+                else [f"a picture without words: {alt!r}"]
+            )
             seen.append(alt)
-            listed = [other.data["text/html"] for other in cell.outputs if "text/html" in other.get("data", {})]
+            listed = [
+                other.data["text/html"]
+                for other in cell.outputs
+                if "text/html" in other.get("data", {})
+            ]
             inside = "widget" in tags(cell) or any(html.startswith("<details>") for html in listed)
             found += [] if inside else [f"words that a screen reader does not reach: {alt!r}"]
-    found += [f"an empty description in {link}" for link in re.findall(r"!\[\s*\]\([^)]*\)", prose(book))]
+    found += [
+        f"an empty description in {link}" for link in re.findall(r"!\[\s*\]\([^)]*\)", prose(book))
+    ]
     return found + ([] if len(seen) == len(set(seen)) else ["two pictures share a description"])
 
 
 def captions(book):
     shown = sum(len(pictures(cell)) for cell in code(book) if "widget" not in tags(cell))
     found = re.findall(r"\*Figure (\d+)\.((?:[^*]|\n)+)\*", prose(book))
-    complaints = [f"figure {i}: the caption does not say what to notice" for i, text in found if "otice" not in text]
+    complaints = [
+        f"figure {i}: the caption does not say what to notice"
+        for i, text in found
+        if "otice" not in text
+    ]
     numbers = [int(i) for i, _ in found]
-    return complaints + ([] if numbers == list(range(1, shown + 1)) else [f"{shown} figures, captions {numbers}"])
+    return complaints + (
+        [] if numbers == list(range(1, shown + 1)) else [f"{shown} figures, captions {numbers}"]
+    )
 
 
 def known_tags(book):
@@ -154,15 +226,28 @@ def known_tags(book):
 
 
 def offline(book):
-    reaching = (r"https?://", r"\b(?:requests|urllib|socket|httpx|wget|curl)\b", r"^\s*[!%]", r"\bpip install\b", r"<script")
+    reaching = (
+        r"https?://",
+        r"\b(?:requests|urllib|socket|httpx|wget|curl)\b",
+        r"^\s*[!%]",
+        r"\bpip install\b",
+        r"<script",
+    )
     sources = [cell.source for cell in code(book)]
-    found = [source for source in sources for pattern in reaching if re.search(pattern, source, re.MULTILINE)]
+    found = [
+        source
+        for source in sources
+        for pattern in reaching
+        if re.search(pattern, source, re.MULTILINE)
+    ]
     return found + re.findall(r"!\[[^\]]*\]\(\s*(?:https?:)?//[^)]*\)|<img[^>]*", prose(book))
 
 
 def portable(book):
     whole = [cell.source for cell in book.cells] + [texts(cell) for cell in book.cells]
-    absolute = re.compile(r"(?<![\w.$~/{}-])/(?:home|Users|tmp|var|opt|usr|mnt|root|work|private)/\w|\b[A-Z]:\\\w")
+    absolute = re.compile(
+        r"(?<![\w.$~/{}-])/(?:home|Users|tmp|var|opt|usr|mnt|root|work|private)/\w|\b[A-Z]:\\\w"
+    )
     return [match[0] for text in whole if (match := absolute.search(text))]
 
 
@@ -175,7 +260,11 @@ def timeless(book):
 
 def rarely_ignored(book):
     ignored = len(tagged(book, "nbval-ignore-output"))
-    return [] if 10 * ignored <= len(code(book)) else [f"{ignored} of {len(code(book))} cells are ignored"]
+    return (
+        []
+        if 10 * ignored <= len(code(book))
+        else [f"{ignored} of {len(code(book))} cells are ignored"]
+    )
 
 
 def short_cells(book):
@@ -192,13 +281,19 @@ def kernel(book):
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     names = {"kernelspec": spec, "language_info": {"name": "python"}}
     ids = [cell.id for cell in book.cells]
-    return ([] if book.metadata == names else [book.metadata]) + ([] if len(ids) == len(set(ids)) else ["an id used twice"])
+    return ([] if book.metadata == names else [book.metadata]) + (
+        [] if len(ids) == len(set(ids)) else ["an id used twice"]
+    )
 
 
 def marked_cells(book):
     found = []
     setups = tagged(book, "setup")
-    if len(setups) != 1 or code(book)[0] is not setups[0] or "lesson.setup(" not in setups[0].source:
+    if (
+        len(setups) != 1
+        or code(book)[0] is not setups[0]
+        or "lesson.setup(" not in setups[0].source
+    ):
         found.append("the first code cell must be the one set-up")
     if number(book) == START:
         return found
@@ -208,13 +303,21 @@ def marked_cells(book):
     for cell in tagged(book, "widget"):
         if "nbval-ignore-output" not in tags(cell) or len(pictures(cell)) != 1:
             found.append("a widget's cell is ignored by nbval and stores one picture")
-    return found + [f"{cell.source} prints nothing" for cell in tagged(book, "wow") if not texts(cell)]
+    return found + [
+        f"{cell.source} prints nothing" for cell in tagged(book, "wow") if not texts(cell)
+    ]
 
 
 def exercises(book):
     found, cells = [], book.cells
-    heads = re.findall(r"^### Exercise (\d+\.\d+) · .* \((\d+) points?, (\d+) minutes\)$", prose(book), re.MULTILINE)
-    graded = [i for i, cell in enumerate(cells) if any(tag.startswith("grade-") for tag in tags(cell))]
+    heads = re.findall(
+        r"^### Exercise (\d+\.\d+) · .* \((\d+) points?, (\d+) minutes\)$",
+        prose(book),
+        re.MULTILINE,
+    )
+    graded = [
+        i for i, cell in enumerate(cells) if any(tag.startswith("grade-") for tag in tags(cell))
+    ]
     if number(book) != START and not 2 <= len(graded) <= 4:
         found.append(f"{len(graded)} exercises")
     if len(heads) != len(graded):
@@ -224,14 +327,22 @@ def exercises(book):
         checks.verdict(name, None)  # loads the lesson's checks
         registered, identity = checks.EXERCISES[name], name.replace(".", "_")
         fits = [
-            task.source.startswith(f"### Exercise {name} ") and task.source.count("<details><summary>Hint ") == 3,
+            task.source.startswith(f"### Exercise {name} ")
+            and task.source.count("<details><summary>Hint ") == 3,
             (int(points), int(minutes)) == (registered.points, registered.minutes),
             tags(answer) == [f"answer-{name}"] and tags(cells[i]) == [f"grade-{name}"],
             re.fullmatch(rf"checks\.ex_{identity}\(\w+\)", cells[i].source) is not None,
             after.source.startswith("<details><summary>Why this matters</summary>"),
-            answer.metadata.nbgrader == dict(grading(f"answer_{identity}"), grade=False, locked=False, solution=True),
+            answer.metadata.nbgrader
+            == dict(grading(f"answer_{identity}"), grade=False, locked=False, solution=True),
             cells[i].metadata.nbgrader
-            == dict(grading(f"ex_{identity}"), grade=True, locked=True, solution=False, points=registered.points),
+            == dict(
+                grading(f"ex_{identity}"),
+                grade=True,
+                locked=True,
+                solution=False,
+                points=registered.points,
+            ),
         ]
         found += [f"exercise {name}: {fits}"] if not all(fits) else []
     return found
@@ -249,15 +360,45 @@ def plain_words(book):
 
 def glossary(book):
     text = (ROOT / "notebooks" / "GLOSSARY.md").read_text(encoding="utf-8")
-    parts = {part[0]: set(re.findall(r"^\| ([^|]+?) \|", part, re.MULTILINE)) for part in text.split("\n## ")[1:]}
+    parts = {
+        part[0]: set(re.findall(r"^\| ([^|]+?) \|", part, re.MULTILINE))
+        for part in text.split("\n## ")[1:]
+    }
     linked = re.findall(r"\[([^\]]+)\]\(GLOSSARY\.md#(\w)\)", prose(book))
-    unknown = [f"no {word!r} under {letter!r} in the glossary" for word, letter in linked if word not in parts.get(letter, ())]
-    return unknown + ([] if linked or number(book) == START else ["no new word is linked to the glossary"])
+    unknown = [
+        f"no {word!r} under {letter!r} in the glossary"
+        for word, letter in linked
+        if word not in parts.get(letter, ())
+    ]
+    return unknown + (
+        [] if linked or number(book) == START else ["no new word is linked to the glossary"]
+    )
 
 
 RULES = [
-    *(sections, head, equations, execution, clean_outputs, descriptions, captions, known_tags, offline, portable, timeless),
-    *(rarely_ignored, short_cells, prose_between, kernel, marked_cells, exercises, plain_words, glossary),
+    *(
+        sections,
+        head,
+        equations,
+        execution,
+        clean_outputs,
+        descriptions,
+        captions,
+        known_tags,
+        offline,
+        portable,
+        timeless,
+    ),
+    *(
+        rarely_ignored,
+        short_cells,
+        prose_between,
+        kernel,
+        marked_cells,
+        exercises,
+        plain_words,
+        glossary,
+    ),
 ]
 
 
@@ -289,14 +430,18 @@ BREAKS = {
     head: lambda book: change(book, "Measured run time: ", "Takes about "),
     equations: lambda book: tagged(book, "eq-2.1")[0].metadata.pop("tags"),
     execution: lambda book: code(book)[3].update(execution_count=9),
-    clean_outputs: lambda book: code(book)[3].outputs.append(nbformat.v4.new_output("stream", name="stderr", text="beware")),
+    clean_outputs: lambda book: code(book)[3].outputs.append(
+        nbformat.v4.new_output("stream", name="stderr", text="beware")
+    ),
     descriptions: lambda book: first_picture(book).metadata["image/png"].pop("alt"),
     captions: lambda book: change(book, "*Figure 2.", "*Picture 2."),
     known_tags: lambda book: book.cells[0].metadata.update(tags=["hide"]),
     offline: lambda book: change(book, "lesson.setup", "import requests; lesson.setup"),
     portable: lambda book: change(book, "lesson.setup", "open('/opt/mine'); lesson.setup"),
     timeless: lambda book: book.cells[1].metadata.update(execution={"at": "noon"}),
-    rarely_ignored: lambda book: [cell.metadata.update(tags=["nbval-ignore-output"]) for cell in code(book)[2:12]],
+    rarely_ignored: lambda book: [
+        cell.metadata.update(tags=["nbval-ignore-output"]) for cell in code(book)[2:12]
+    ],
     short_cells: lambda book: [cell.update(source="x = 1\n" * 9) for cell in code(book)],
     prose_between: lambda book: book.cells.__setitem__(slice(0, 0), code(book)[:4]),
     kernel: lambda book: book.metadata.language_info.update(version="3.11.7"),
@@ -330,14 +475,23 @@ def test_every_lesson_has_both_editions_and_a_module_of_checks():
     assert [path.name for path in SOURCES] == [path.name for path in LEARNERS]
     lessons = {path.name[:2] for path in SOURCES} - {START}
     assert set(ANSWERS) == lessons
-    assert {path.stem[-2:] for path in (ROOT / "minimagen" / "checks").glob("lesson_*.py")} == lessons
+    assert {
+        path.stem[-2:] for path in (ROOT / "minimagen" / "lessons" / "checks").glob("lesson_*.py")
+    } == lessons
 
 
 def facts(cell):
     """What nbval compares of a cell, and what it is."""
     shown = [output.get("data", {}) for output in cell.get("outputs", ())]
     outputs = [{kind: data for kind, data in each.items() if kind != "image/png"} for each in shown]
-    return (cell.id, cell.cell_type, cell.source, json.dumps(cell.metadata, sort_keys=True), outputs, texts(cell))
+    return (
+        cell.id,
+        cell.cell_type,
+        cell.source,
+        json.dumps(cell.metadata, sort_keys=True),
+        outputs,
+        texts(cell),
+    )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
@@ -345,14 +499,24 @@ def test_the_two_editions_agree_but_for_the_answers(path):
     source, learner = read(path), read(ROOT / "notebooks" / path.name)
     assert [cell.id for cell in source.cells] == [cell.id for cell in learner.cells]
     for full, open_ in zip(source.cells, learner.cells, strict=True):
-        role = next((tag.partition("-")[0] for tag in tags(full) if tag.startswith(("answer-", "grade-"))), "")
+        role = next(
+            (tag.partition("-")[0] for tag in tags(full) if tag.startswith(("answer-", "grade-"))),
+            "",
+        )
         if role == "answer":
-            stubbed = re.sub(r"(?sm)^([ \t]*)### BEGIN SOLUTION$.*?^[ \t]*### END SOLUTION$", r"\1...", full.source)
+            stubbed = re.sub(
+                r"(?sm)^([ \t]*)### BEGIN SOLUTION$.*?^[ \t]*### END SOLUTION$",
+                r"\1...",
+                full.source,
+            )
             assert stubbed != full.source
             assert open_.source == stubbed
         elif role == "grade":
             name = tags(full)[0].partition("-")[2]
-            assert (texts(full), texts(open_)) == (f"● {name} solved\n", f"○ {name} not solved yet\n")
+            assert (texts(full), texts(open_)) == (
+                f"● {name} solved\n",
+                f"○ {name} not solved yet\n",
+            )
             assert full.source == open_.source
         else:
             assert facts(full) == facts(open_)
@@ -388,7 +552,9 @@ def test_every_exercise_has_two_right_answers_and_three_wrong_ones(lesson):
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_right_answers_are_solved_however_they_are_written(name):
-    assert {checks.verdict(name, right) for right in stored(name)["RIGHT"][name]} == {f"● {name} solved"}
+    assert {checks.verdict(name, right) for right in stored(name)["RIGHT"][name]} == {
+        f"● {name} solved"
+    }
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minimagen import likeness as module
-from minimagen.emoji import STYLES, Emoji, rasters
-from minimagen.evaluate import pooled_features, retrieval
-from minimagen.likeness import Likeness, halves, likeness, trim
+from minimagen.data.emoji import STYLES, Emoji, rasters
+from minimagen.evaluation import likeness as module
+from minimagen.evaluation.likeness import Likeness, halves, likeness, trim
+from minimagen.evaluation.metrics import pooled_features, retrieval
 from minimagen.pixels import from_uint8, resize
 
 
@@ -20,7 +20,9 @@ def page(*boxes, side=64, ink=-1.0):
 
 
 def real(style, count):
-    return from_uint8(torch.from_numpy(rasters(style, 64)[:: len(rasters(style, 64)) // count][:count].copy()))
+    return from_uint8(
+        torch.from_numpy(rasters(style, 64)[:: len(rasters(style, 64)) // count][:count].copy())
+    )
 
 
 def test_trim_fills_the_page_whatever_the_place_and_the_size():
@@ -52,7 +54,9 @@ def test_halves_cut_between_the_two_drawings(relation, boxes):
 
 
 def spoilt(pictures):
-    """Turned by 11 degrees, blurred to 14 pixels, moved, shrunk, tinted, noised: by other means than those of the training."""
+    """Turned by 11 degrees, blurred to 14 pixels, moved, shrunk, tinted, noised: by other means
+    than those of the training.
+    """
     turn = torch.tensor([[0.98, -0.2, 0.0], [0.2, 0.98, 0.0]]).expand(len(pictures), 2, 3)
     grid = F.affine_grid(turn, pictures.shape, align_corners=False)
     turned = 1 - F.grid_sample(1 - pictures, grid, align_corners=False)
@@ -64,7 +68,9 @@ def spoilt(pictures):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_spoilt_drawing_is_nearest_to_itself(style, monkeypatch):
-    """Measured: 94 and 98 % of 200 found; by mean colours 68 and 54 %, by a network without training 12 and 14 %."""
+    """Measured: 94 and 98 % of 200 found; by mean colours 68 and 54 %, by a network without
+    training 12 and 14 %.
+    """
     pictures = real(style, 200)
     poor, rows = spoilt(pictures), torch.arange(len(pictures))
     seen = retrieval(likeness(poor), likeness(pictures), rows).share()
@@ -86,7 +92,10 @@ def test_the_features_are_unit_vectors_that_no_batch_changes():
 
 
 def test_other_sizes_look_the_same():
-    small, large = (from_uint8(torch.stack([Emoji("noto", size)[i][0] for i in range(0, 400, 40)])) for size in (64, 128))
+    small, large = (
+        from_uint8(torch.stack([Emoji("noto", size)[i][0] for i in range(0, 400, 40)]))
+        for size in (64, 128)
+    )
     assert (likeness(small) * likeness(large)).sum(1).min() > 0.9
 
 
@@ -94,7 +103,9 @@ def test_damaged_weights_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "shipped", lambda name: tmp_path / name)
     module.network.cache_clear()
     try:
-        with pytest.raises(ValueError, match="weights.safetensors must be the shipped weights of the likeness"):
+        with pytest.raises(
+            ValueError, match="weights.safetensors must be the shipped weights of the likeness"
+        ):
             likeness(torch.ones(1, 3, 64, 64))
     finally:
         module.network.cache_clear()

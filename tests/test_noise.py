@@ -17,7 +17,9 @@ SCHEDULES = pytest.mark.parametrize("schedule", [cosine, linear])
 def test_cosine_is_the_formula_inside_and_is_zero_at_one_half():
     t = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
     low, high = math.atan(math.exp(-10)), math.atan(math.exp(10))
-    torch.testing.assert_close(cosine(t), -2 * torch.tan(low + t * (high - low)).log(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        cosine(t), -2 * torch.tan(low + t * (high - low)).log(), rtol=1e-12, atol=1e-12
+    )
     assert abs(cosine(torch.tensor(0.5, dtype=torch.float64)).item()) < 1e-12
 
 
@@ -30,7 +32,9 @@ def test_cosine_signal_is_a_cosine():
 
 def test_linear_has_its_two_worked_values():
     values = linear(torch.tensor([0.5, 1.0], dtype=torch.float64))
-    torch.testing.assert_close(values, torch.tensor([-2.4551, -10.0500], dtype=torch.float64), rtol=0, atol=5e-5)
+    torch.testing.assert_close(
+        values, torch.tensor([-2.4551, -10.0500], dtype=torch.float64), rtol=0, atol=5e-5
+    )
 
 
 def test_linear_is_the_integral_of_its_beta():
@@ -43,7 +47,9 @@ def test_the_discrete_table_approaches_the_continuous_schedule():
     k = torch.tensor([99, 499, 999])
     t = (k + 1) / 1000
     assert (from_betas(linear_betas(1000))[k] - linear(t.double())).abs().max() < 7e-2
-    fine = torch.linspace(1e-5, 0.002, 10000, dtype=torch.float64)  # the same beta(t), ten times as many steps
+    fine = torch.linspace(
+        1e-5, 0.002, 10000, dtype=torch.float64
+    )  # the same beta(t), ten times as many steps
     assert (from_betas(fine)[k * 10 + 9] - linear(t.double())).abs().max() < 7e-3
 
 
@@ -93,7 +99,9 @@ def test_from_betas_refuses_what_is_no_table(betas):
 
 def test_the_golden_alpha_bars():
     abar = from_betas(linear_betas()).sigmoid()
-    assert abar[[0, 499, 999]].tolist() == pytest.approx([0.9999, 0.07858724, 4.035830e-5], rel=1e-7)
+    assert abar[[0, 499, 999]].tolist() == pytest.approx(
+        [0.9999, 0.07858724, 4.035830e-5], rel=1e-7
+    )
     assert from_betas(cosine_betas()).sigmoid()[499].item() == pytest.approx(0.49384359, abs=5e-9)
     assert from_betas(linear_betas(100)).sigmoid()[-1].item() == pytest.approx(0.3636, abs=5e-5)
     assert abar[99].item() == pytest.approx(0.8970, abs=5e-5)
@@ -112,7 +120,9 @@ def test_diffuse_has_the_mean_and_variance_of_q():
     logsnr = torch.tensor([1.5], dtype=torch.float64)
     eps = torch.randn(1, 200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     z = diffuse(torch.full((1, 200_000), 0.7, dtype=torch.float64), logsnr, eps)
-    assert z.mean().item() == pytest.approx(0.7 * math.sqrt(1 / (1 + math.exp(-1.5))), abs=4 / math.sqrt(200_000))
+    assert z.mean().item() == pytest.approx(
+        0.7 * math.sqrt(1 / (1 + math.exp(-1.5))), abs=4 / math.sqrt(200_000)
+    )
     assert z.var().item() == pytest.approx(1 / (1 + math.exp(1.5)), rel=0.015)
 
 

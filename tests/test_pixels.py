@@ -30,9 +30,13 @@ def test_resizing_keeps_a_flat_picture_and_the_identity():
 
 
 def test_shrinking_is_antialiased():
-    """One white line in four shrinks to its share of white; without the filter the lines fall between the samples."""
+    """One white line in four shrinks to its share of white; without the filter the lines fall
+    between the samples.
+    """
     lines = torch.tensor([1.0, -1.0, -1.0, -1.0]).repeat(16).expand(1, 1, 64, 64)
-    torch.testing.assert_close(resize(lines, 16)[..., 3:-3], torch.full((1, 1, 16, 10), -0.5), rtol=0, atol=0.05)
+    torch.testing.assert_close(
+        resize(lines, 16)[..., 3:-3], torch.full((1, 1, 16, 10), -0.5), rtol=0, atol=0.05
+    )
 
 
 def test_shrinking_keeps_a_slow_wave():
@@ -40,7 +44,9 @@ def test_shrinking_keeps_a_slow_wave():
         return torch.sin(2 * math.pi * (torch.arange(n) + 0.5) / n).expand(1, 1, n, n)
 
     torch.testing.assert_close(resize(wave(64), 16), wave(16), rtol=0, atol=0.05)
-    torch.testing.assert_close(resize(wave(16), 64)[..., 8:-8], wave(64)[..., 8:-8], rtol=0, atol=0.02)
+    torch.testing.assert_close(
+        resize(wave(16), 64)[..., 8:-8], wave(64)[..., 8:-8], rtol=0, atol=0.02
+    )
 
 
 @pytest.mark.parametrize(("count", "rows"), [(6, 2), (5, 2), (3, 1), (7, 3)])

@@ -9,8 +9,8 @@ from minimagen import recipes
 from minimagen.noise import cosine
 from minimagen.text import TextEncoder
 
-# Stage: side of the pictures, steps, pictures a step, and how many times smaller the loss of the last ten steps must be than
-# that of the first ten. Measured: base 6, sr256 11, sr1024 6.
+# Stage: side of the pictures, steps, pictures a step, and how many times smaller the loss of the
+# last ten steps must be than that of the first ten. Measured: base 6, sr256 11, sr1024 6.
 SHORT = {"base": (32, 50, 32, 4), "sr256": (256, 60, 8, 8), "sr1024": (1024, 40, 8, 5)}
 
 
@@ -34,9 +34,13 @@ def test_the_shift_moves_the_schedule_of_training_within_its_ends():
 
 
 def test_training_takes_its_noise_from_the_shifted_schedule(tmp_path):
-    """Of t uniform, P(lambda < c) = 1 - t(c), where the cosine schedule has t(c) = 2/pi atan(e^(-c/2))."""
+    """Of t uniform, P(lambda < c) = 1 - t(c), where the cosine schedule has t(c) = 2/pi
+    atan(e^(-c/2)).
+    """
     recipe = replace(recipes.RECIPES["base", "cpu"], steps=3, warm=1, batch=64, save=3)
     data = recipes.dataset("shapes", 16)
-    levels = torch.cat([step.logsnr for _, step in recipes.follow(recipe, data, TextEncoder(), tmp_path)])
+    levels = torch.cat(
+        [step.logsnr for _, step in recipes.follow(recipe, data, TextEncoder(), tmp_path)]
+    )
     below = (levels < -2).double().mean().item()
     assert below == pytest.approx(0.5, abs=4 * (0.25 / len(levels)) ** 0.5)

@@ -10,7 +10,16 @@ from minimagen.denoiser import Denoiser, Prediction
 from minimagen.guidance import classifier_guided, guided, shifted
 from minimagen.ideal import Ideal, IdealGaussian
 from minimagen.noise import alpha_sigma, cosine, from_betas, linear
-from minimagen.samplers import STEPS, ancestral, ancestral_variance, ddim, dpmpp_2m, heun, sample, steps
+from minimagen.samplers import (
+    STEPS,
+    ancestral,
+    ancestral_variance,
+    ddim,
+    dpmpp_2m,
+    heun,
+    sample,
+    steps,
+)
 from minimagen.thresholding import dynamic, static, thresholded
 
 f64 = torch.float64
@@ -31,14 +40,24 @@ def evenly(n):
 
 
 def line(logsnrs, step):
-    """With a Gaussian denoiser a deterministic sampler is x0 = slope z + offset, and z ~ N(0, 1): exact mean and deviation."""
-    offset, one = result(GAUSSIAN, logsnrs, torch.tensor([[0.0], [1.0]], dtype=f64), step).flatten().tolist()
+    """With a Gaussian denoiser a deterministic sampler is x0 = slope z + offset, and z ~ N(0, 1):
+    exact mean and deviation.
+    """
+    offset, one = (
+        result(GAUSSIAN, logsnrs, torch.tensor([[0.0], [1.0]], dtype=f64), step).flatten().tolist()
+    )
     return offset, one - offset
 
 
 def moments(logsnrs, gamma):
-    """Exact mean and deviation of the last x0 under `ancestral(gamma)`, carried from step to step with no sampling."""
-    probe, mean, variance = torch.tensor([[0.0], [1.0]], dtype=f64), torch.zeros((), dtype=f64), torch.ones((), dtype=f64)
+    """Exact mean and deviation of the last x0 under `ancestral(gamma)`, carried from step to step
+    with no sampling.
+    """
+    probe, mean, variance = (
+        torch.tensor([[0.0], [1.0]], dtype=f64),
+        torch.zeros((), dtype=f64),
+        torch.ones((), dtype=f64),
+    )
     for logsnr_t, logsnr_s in zip(logsnrs[:-1].unbind(), logsnrs[1:].unbind(), strict=True):
         pred = GAUSSIAN(probe, logsnr_t.expand(2))
         noise = torch.randn(1, generator=torch.Generator().manual_seed(0), dtype=f64)
@@ -83,16 +102,26 @@ def test_the_larger_ancestral_noise_approaches_the_data_from_above():
     ids=["ddim", "heun", "dpmpp_2m"],
 )
 def test_the_samplers_converge_with_orders_one_two_two(step, order, errors):
-    seen = [abs(line(torch.linspace(-10, 10, n, dtype=f64), step)[1] - STD) for n in (10, 20, 40, 80)]
+    seen = [
+        abs(line(torch.linspace(-10, 10, n, dtype=f64), step)[1] - STD) for n in (10, 20, 40, 80)
+    ]
     assert seen == pytest.approx(errors, rel=5e-3)
     assert math.log2(seen[2] / seen[3]) == pytest.approx(order, abs=0.15)
 
 
 @ALL
 def test_every_sampler_draws_the_gaussian(name):
-    """20 000 draws from 80 even log-SNRs; the stated error is the sampler's own plus four standard errors."""
+    """20 000 draws from 80 even log-SNRs; the stated error is the sampler's own plus four standard
+    errors.
+    """
     z = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0), dtype=f64)
-    x = result(GAUSSIAN, torch.linspace(-10, 10, 80, dtype=f64), z, STEPS[name](), torch.Generator().manual_seed(1))
+    x = result(
+        GAUSSIAN,
+        torch.linspace(-10, 10, 80, dtype=f64),
+        z,
+        STEPS[name](),
+        torch.Generator().manual_seed(1),
+    )
     own = {"ancestral": 0.04, "ddim": 0.016, "heun": 0.001, "dpmpp_2m": 0.001}[name]
     assert x.mean().item() == pytest.approx(MEAN, abs=0.005 + 4 * STD / math.sqrt(20_000))
     assert x.std().item() == pytest.approx(STD, abs=own + 4 * STD / math.sqrt(40_000))
@@ -100,7 +129,9 @@ def test_every_sampler_draws_the_gaussian(name):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.4])
 def test_ancestral_keeps_the_marginal(gamma):
-    """If x0 is known exactly, z_t ~ q(z_t | x0) becomes z_s ~ q(z_s | x0) for gamma = 0; gamma adds its known excess."""
+    """If x0 is known exactly, z_t ~ q(z_t | x0) becomes z_s ~ q(z_s | x0) for gamma = 0; gamma adds
+    its known excess.
+    """
     level_t, level_s = torch.full((2,), -1.3, dtype=f64), torch.full((2,), 0.4, dtype=f64)
     (alpha_t, sigma_t), (alpha_s, sigma_s) = alpha_sigma(level_t, 2), alpha_sigma(level_s, 2)
     x0 = torch.full((2, 1), 0.8, dtype=f64)
@@ -119,7 +150,9 @@ def test_ancestral_keeps_the_marginal(gamma):
 def test_ddim_keeps_the_marginal_for_every_eta():
     level_t, level_s = torch.full((1,), -1.3, dtype=f64), torch.full((1,), 0.4, dtype=f64)
     x0, sigma_s = torch.zeros(1, 200_000, dtype=f64), alpha_sigma(level_s, 1)[1].item()
-    z = alpha_sigma(level_t, 2)[1] * torch.randn(1, 200_000, generator=torch.Generator().manual_seed(3), dtype=f64)
+    z = alpha_sigma(level_t, 2)[1] * torch.randn(
+        1, 200_000, generator=torch.Generator().manual_seed(3), dtype=f64
+    )
     for eta in (0.0, 0.5, 1.0):
         out = ddim(eta)(Prediction(z, level_t, x0), level_s, torch.Generator().manual_seed(4))
         assert out.std().item() == pytest.approx(sigma_s, rel=0.01)
@@ -128,7 +161,10 @@ def test_ddim_keeps_the_marginal_for_every_eta():
 def test_ddim_with_eta_one_is_ancestral_with_gamma_zero():
     z = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0), dtype=f64)
     levels = steps(cosine, 12)
-    one, two = (result(GAUSSIAN, levels, z, s, torch.Generator().manual_seed(1)) for s in (ddim(1.0), ancestral(0.0)))
+    one, two = (
+        result(GAUSSIAN, levels, z, s, torch.Generator().manual_seed(1))
+        for s in (ddim(1.0), ancestral(0.0))
+    )
     torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9)
 
 
@@ -137,7 +173,10 @@ def test_ancestral_on_a_beta_table_is_ddpm_s_posterior(gamma):
     betas, k = linear_betas(), torch.tensor([1, 400, 999])
     g = torch.Generator().manual_seed(0)
     x0, z = torch.randn(3, 5, generator=g, dtype=f64), torch.randn(3, 5, generator=g, dtype=f64)
-    pred, noise = Prediction(z, TABLE[k], x0), torch.randn(3, 5, generator=torch.Generator().manual_seed(9), dtype=f64)
+    pred, noise = (
+        Prediction(z, TABLE[k], x0),
+        torch.randn(3, 5, generator=torch.Generator().manual_seed(9), dtype=f64),
+    )
     mean, small = q_posterior(x0, z, k, betas)
     variance = small if gamma == 0 else betas[k, None]
     got = ancestral(gamma)(pred, TABLE[k - 1], torch.Generator().manual_seed(9))
@@ -146,8 +185,13 @@ def test_ancestral_on_a_beta_table_is_ddpm_s_posterior(gamma):
 
 @pytest.mark.parametrize("name", ["ddim", "heun", "dpmpp_2m"])
 def test_a_step_with_a_constant_estimate_ends_on_the_line_to_it(name):
-    """A denoiser that always says c has straight paths: every deterministic step lands on alpha_s c + sigma_s eps."""
-    levels, c = torch.tensor([-4.0, -1.0, 0.5, 3.0], dtype=f64), torch.tensor([[0.3, -0.8]], dtype=f64)
+    """A denoiser that always says c has straight paths: every deterministic step lands on alpha_s c
+    + sigma_s eps.
+    """
+    levels, c = (
+        torch.tensor([-4.0, -1.0, 0.5, 3.0], dtype=f64),
+        torch.tensor([[0.3, -0.8]], dtype=f64),
+    )
     z = torch.tensor([[1.0, 2.0]], dtype=f64)
     first, *_, last = sample(lambda z, logsnr: Prediction(z, logsnr, c), levels, z, STEPS[name]())
     alpha, sigma = alpha_sigma(levels[-1:], 2)
@@ -165,11 +209,19 @@ def golden_net(z, logsnr):
 GOLDEN = (torch.arange(768, dtype=torch.float32).reshape(3, 8, 8, 4) / 768).permute(3, 0, 1, 2)
 
 
-# The published sums of the noisy loop come from float32 tables; with exact tables it gives 258.9591 and 202.0283.
-@pytest.mark.parametrize(("target", "published", "exact"), [("eps", 258.9606, 258.9591), ("v", 202.0296, 202.0283)])
+# The published sums of the noisy loop come from float32 tables; with exact tables it gives 258.9591
+# and 202.0283.
+@pytest.mark.parametrize(
+    ("target", "published", "exact"), [("eps", 258.9606, 258.9591), ("v", 202.0296, 202.0283)]
+)
 def test_the_golden_ddpm_loop(target, published, exact):
     denoise = thresholded(Denoiser(golden_net, target), static)
-    total = result(denoise, TABLE.flip(0), GOLDEN, ancestral(), torch.Generator().manual_seed(0)).abs().sum().item()
+    total = (
+        result(denoise, TABLE.flip(0), GOLDEN, ancestral(), torch.Generator().manual_seed(0))
+        .abs()
+        .sum()
+        .item()
+    )
     assert total == pytest.approx(published, abs=2e-3)
     assert total == pytest.approx(exact, abs=5e-4)
 
@@ -195,7 +247,9 @@ def test_n_logsnrs_give_n_predictions_and_the_stated_evaluations():
             calls.append(logsnr[0].item())
             return GAUSSIAN(z, logsnr)
 
-        preds = list(sample(denoise, torch.linspace(-4, 4, 5, dtype=f64), torch.zeros(2, 3), STEPS[name]()))
+        preds = list(
+            sample(denoise, torch.linspace(-4, 4, 5, dtype=f64), torch.zeros(2, 3), STEPS[name]())
+        )
         assert len(preds) == 5
         assert len(calls) == wanted
         assert [p.logsnr[0].item() for p in preds] == [-4, -2, 0, 2, 4]
@@ -230,8 +284,16 @@ def test_the_loop_leaves_gradients_as_the_caller_has_them():
 @ALL
 def test_a_picture_does_not_depend_on_the_batch_it_is_drawn_in(name):
     def draw(seeds):
-        z = torch.stack([torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(s)) for s in seeds])
-        return result(GAUSSIAN, steps(cosine, 6), z, STEPS[name](), [torch.Generator().manual_seed(s + 100) for s in seeds])
+        z = torch.stack(
+            [torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        )
+        return result(
+            GAUSSIAN,
+            steps(cosine, 6),
+            z,
+            STEPS[name](),
+            [torch.Generator().manual_seed(s + 100) for s in seeds],
+        )
 
     torch.testing.assert_close(draw([1, 2, 3])[1:2], draw([2]), rtol=1e-6, atol=1e-6)
 
@@ -257,7 +319,9 @@ def test_a_share_of_noise_outside_the_unit_interval_is_refused(value):
 
 
 def test_steps_run_from_noise_to_the_last_time_before_zero():
-    torch.testing.assert_close(steps(linear, 4), linear(torch.tensor([1.0, 0.75, 0.5, 0.25], dtype=f64)))
+    torch.testing.assert_close(
+        steps(linear, 4), linear(torch.tensor([1.0, 0.75, 0.5, 0.25], dtype=f64))
+    )
     assert steps(cosine, 1).tolist() == [-20.0]
     assert (steps(cosine, 1000).float().diff() > 0).all()
     assert steps(cosine, 10, start=0.995)[0].item() == pytest.approx(-9.69, abs=0.01)
@@ -276,7 +340,9 @@ def test_a_start_outside_the_unit_interval_is_refused(start):
 
 
 def test_heun_needs_a_start_that_is_not_pure_noise():
-    """The docstring's warning in numbers: 20 cosine steps from t = 1 miss the deviation, from 0.995 they do not."""
+    """The docstring's warning in numbers: 20 cosine steps from t = 1 miss the deviation, from 0.995
+    they do not.
+    """
     assert line(steps(cosine, 20), heun())[1] > 2 * STD
     assert line(steps(cosine, 20, start=0.995), heun())[1] == pytest.approx(STD, rel=0.01)
 
@@ -299,7 +365,9 @@ WRAPPED = {
     "classifier_guided": lambda: classifier_guided(DATA, DATA.classify, RIGHT, 1.0),
     "static": lambda: thresholded(guided(DATA, RIGHT, 2.0), static),
     "dynamic": lambda: thresholded(guided(DATA, RIGHT, 2.0), dynamic(0.9)),
-    "both guidances": lambda: thresholded(classifier_guided(guided(DATA, RIGHT, 1.5), DATA.classify, RIGHT, 0.5), static),
+    "both guidances": lambda: thresholded(
+        classifier_guided(guided(DATA, RIGHT, 1.5), DATA.classify, RIGHT, 0.5), static
+    ),
 }
 
 
@@ -309,7 +377,10 @@ def test_every_sampler_works_with_every_wrapper(name, wrapper):
     """All 64 draws land at the class that was asked for, and a second run gives the same."""
     z = torch.randn(64, 1, generator=torch.Generator().manual_seed(0), dtype=f64)
     levels = torch.linspace(-9, 9, 30, dtype=f64)
-    one, two = (result(WRAPPED[wrapper](), levels, z, STEPS[name](), torch.Generator().manual_seed(1)) for _ in range(2))
+    one, two = (
+        result(WRAPPED[wrapper](), levels, z, STEPS[name](), torch.Generator().manual_seed(1))
+        for _ in range(2)
+    )
     assert torch.equal(one, two)
     assert one.min() > 0.1
     assert one.max() <= 1.2
@@ -319,7 +390,9 @@ def test_every_sampler_works_with_every_wrapper(name, wrapper):
 def test_every_sampler_works_with_the_shifted_mean(name):
     z = torch.randn(64, 1, generator=torch.Generator().manual_seed(0), dtype=f64)
     step = shifted(STEPS[name](), DATA.classify, RIGHT, 1.0)
-    x = result(DATA, torch.linspace(-9, 9, 60, dtype=f64), z, step, torch.Generator().manual_seed(1))
+    x = result(
+        DATA, torch.linspace(-9, 9, 60, dtype=f64), z, step, torch.Generator().manual_seed(1)
+    )
     assert x.isfinite().all()
     assert (x > 0).double().mean() > 0.9
 
@@ -329,12 +402,17 @@ def test_every_sampler_works_with_the_shifted_mean(name):
 
 def ours_and_theirs(seed=0):
     g = torch.Generator().manual_seed(seed)
-    return torch.randn(2, 3, 4, 4, generator=g, dtype=f64), torch.randn(2, 3, 4, 4, generator=g, dtype=f64)
+    return torch.randn(2, 3, 4, 4, generator=g, dtype=f64), torch.randn(
+        2, 3, 4, 4, generator=g, dtype=f64
+    )
 
 
 def exact_tables(scheduler):
     scheduler.betas, scheduler.alphas = linear_betas(), 1 - linear_betas()
-    scheduler.alphas_cumprod, scheduler.one = scheduler.alphas.cumprod(0), torch.tensor(1.0, dtype=f64)
+    scheduler.alphas_cumprod, scheduler.one = (
+        scheduler.alphas.cumprod(0),
+        torch.tensor(1.0, dtype=f64),
+    )
     return scheduler
 
 
@@ -343,10 +421,14 @@ def prediction(z, output, logsnr, target="eps"):
 
 
 @pytest.mark.parametrize(("gamma", "variance"), [(0.0, "fixed_small"), (1.0, "fixed_large")])
-@pytest.mark.parametrize(("target", "name"), [("eps", "epsilon"), ("v", "v_prediction"), ("x0", "sample")])
+@pytest.mark.parametrize(
+    ("target", "name"), [("eps", "epsilon"), ("v", "v_prediction"), ("x0", "sample")]
+)
 def test_the_ancestral_step_agrees_with_diffusers(gamma, variance, target, name):
     diffusers = pytest.importorskip("diffusers")
-    theirs = exact_tables(diffusers.DDPMScheduler(variance_type=variance, clip_sample=False, prediction_type=name))
+    theirs = exact_tables(
+        diffusers.DDPMScheduler(variance_type=variance, clip_sample=False, prediction_type=name)
+    )
     z, output = ours_and_theirs()
     for k in (1, 500, 999):
         wanted = theirs.step(output, k, z, generator=torch.Generator().manual_seed(k)).prev_sample
@@ -362,16 +444,26 @@ def test_the_ddim_step_agrees_with_diffusers(eta):
     theirs.set_timesteps(10)
     z, output = ours_and_theirs()
     for k in (100, 500, 900):
-        wanted = theirs.step(output, k, z, eta=eta, generator=torch.Generator().manual_seed(k)).prev_sample
-        got = ddim(eta)(prediction(z, output, TABLE[k].expand(2)), TABLE[k - 100].expand(2), torch.Generator().manual_seed(k))
+        wanted = theirs.step(
+            output, k, z, eta=eta, generator=torch.Generator().manual_seed(k)
+        ).prev_sample
+        got = ddim(eta)(
+            prediction(z, output, TABLE[k].expand(2)),
+            TABLE[k - 100].expand(2),
+            torch.Generator().manual_seed(k),
+        )
         torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-8)
 
 
 def test_dpm_solver_agrees_with_diffusers_step_by_step():
     diffusers = pytest.importorskip("diffusers")
-    theirs = diffusers.DPMSolverMultistepScheduler(beta_schedule="linear", solver_order=2, lower_order_final=False)
+    theirs = diffusers.DPMSolverMultistepScheduler(
+        beta_schedule="linear", solver_order=2, lower_order_final=False
+    )
     theirs.set_timesteps(12)
-    levels = -2 * theirs.sigmas[:-1].double().log()  # its sigma is sigma / alpha; its last, zero, is our last x0
+    levels = (
+        -2 * theirs.sigmas[:-1].double().log()
+    )  # its sigma is sigma / alpha; its last, zero, is our last x0
     z, _ = ours_and_theirs()
     wanted, preds = z, list(sample(GAUSSIAN, levels, z, dpmpp_2m()))
     for pred, k, level in zip(preds, theirs.timesteps, levels, strict=True):

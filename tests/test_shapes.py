@@ -1,4 +1,4 @@
-"""The small world of shapes: captions and facts agree, pages obey the facts, splits share nothing."""
+"""The small world of shapes: captions and facts agree, pages obey them, splits share nothing."""
 
 import itertools
 import random
@@ -10,35 +10,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from minimagen.shapes import (
+from minimagen.data.drawing import (
     COLOURS,
-    COUNTS,
-    FRAMES,
     GAP,
     HOLES,
-    KINDS,
-    NOUNS,
     OUTLINES,
-    RELATIONS,
     SHAPES,
-    SIZE_WORDS,
     SIZES,
-    TRIPLES,
-    UNSEEN_PAIRS,
     Facts,
     Mention,
     Placed,
-    Shapes,
-    caption,
-    parse,
     place,
     render,
+)
+from minimagen.data.language import (
+    COUNTS,
+    FRAMES,
+    NOUNS,
+    RELATIONS,
+    SIZE_WORDS,
+    TRIPLES,
+    parse,
     reordered,
     strew,
     telling,
 )
+from minimagen.data.shapes import KINDS, UNSEEN_PAIRS, Shapes
 
 MANY = 3000
+
+
+def caption(i: int, split: str = "train") -> str:
+    """The caption of item i, without its picture."""
+    return Shapes(split=split).caption(i)
+
+
 PLACES = [(c, s) for c in COLOURS for s in SHAPES]
 
 
@@ -63,45 +69,68 @@ def scene_of(split, i, **kwargs):
     return facts, place(facts, rng)
 
 
-# ------------------------------------------------------------------------------------------------------------ captions
+# ----------------------------------------------------------------------------------------- captions
 
 
 def test_parse_reads_every_frame_noun_size_colour_and_shape():
     words = [(size, word) for size in SIZES for word in SIZE_WORDS[size]]
     rng = random.Random(0)
     for frame, wording in itertools.product(wordings(FRAMES), wordings(NOUNS)):
-        places = PLACES if frame == "{}" else rng.sample(PLACES, 8)  # all of them in every noun, some in every frame
+        places = (
+            PLACES if frame == "{}" else rng.sample(PLACES, 8)
+        )  # all of them in every noun, some in every frame
         for (colour, shape), (size, word) in itertools.product(places, words):
             mention = Mention(shape, colour, size)
-            assert parse(frame.format(noun(wording, mention, word))) == Facts((told(wording, mention),))
+            assert parse(frame.format(noun(wording, mention, word))) == Facts(
+                (told(wording, mention),)
+            )
 
 
-@pytest.mark.parametrize(("table", "number"), [(RELATIONS, 2), (TRIPLES, 3)], ids=["pairs", "triples"])
+@pytest.mark.parametrize(
+    ("table", "number"), [(RELATIONS, 2), (TRIPLES, 3)], ids=["pairs", "triples"]
+)
 def test_parse_reads_every_relation_in_the_order_of_the_facts(table, number):
     rng = random.Random(0)
     for relation, frame in itertools.product(table, wordings(FRAMES)):
         some = [rng.choices(wordings(NOUNS), k=number) for _ in range(50)]
         for wording, nouns in itertools.product(wordings(table[relation]), some):
-            objects = [Mention(rng.choice(SHAPES), rng.choice(list(COLOURS)), rng.choice(list(SIZES))) for _ in nouns]
+            objects = [
+                Mention(rng.choice(SHAPES), rng.choice(list(COLOURS)), rng.choice(list(SIZES)))
+                for _ in nouns
+            ]
             sentence = frame.format(wording.format(*map(noun, nouns, objects)))
             assert parse(sentence) == Facts(tuple(map(told, nouns, objects)), relation), sentence
 
 
 def test_parse_reads_every_count():
-    for wording, (word, number), (colour, shape) in itertools.product(wordings(COUNTS), (("two", 2), ("three", 3)), PLACES):
-        for size, size_word in ((size, word) for size, words in SIZE_WORDS.items() for word in words):
-            sentence = wording.format(count=word, size=size_word, colour=colour, shape=shape).replace("crosss", "crosses")
-            assert parse(sentence) == Facts((told(wording, Mention(shape, colour, size)),) * number), sentence
+    for wording, (word, number), (colour, shape) in itertools.product(
+        wordings(COUNTS), (("two", 2), ("three", 3)), PLACES
+    ):
+        for size, size_word in (
+            (size, word) for size, words in SIZE_WORDS.items() for word in words
+        ):
+            sentence = wording.format(
+                count=word, size=size_word, colour=colour, shape=shape
+            ).replace("crosss", "crosses")
+            assert parse(sentence) == Facts(
+                (told(wording, Mention(shape, colour, size)),) * number
+            ), sentence
 
 
 def test_parse_understands_what_the_wordings_never_say():
     assert parse("Red Circle") == Facts((Mention("circle", "red"),))
     assert parse("star") == Facts((Mention("star"),))
     assert parse("a heart, tiny and a red ring on top of a square").objects[0] == Mention("heart")
-    assert parse("a ring on top of a blue square") == Facts((Mention("ring"), Mention("square", "blue")), "above")
-    assert parse("a blue square underneath a ring") == Facts((Mention("ring"), Mention("square", "blue")), "above")
+    assert parse("a ring on top of a blue square") == Facts(
+        (Mention("ring"), Mention("square", "blue")), "above"
+    )
+    assert parse("a blue square underneath a ring") == Facts(
+        (Mention("ring"), Mention("square", "blue")), "above"
+    )
     for words in ("next to", "beside", "near", "as well as"):
-        assert parse(f"a red ring {words} a star") == Facts((Mention("ring", "red"), Mention("star"))), words
+        assert parse(f"a red ring {words} a star") == Facts(
+            (Mention("ring", "red"), Mention("star"))
+        ), words
 
 
 @pytest.mark.parametrize("sentence", ["", "a red apple", "circular", "the rest"])
@@ -110,7 +139,7 @@ def test_a_caption_without_a_shape_is_refused(sentence):
         parse(sentence)
 
 
-# ------------------------------------------------------------------------------------------------------------- splits
+# ------------------------------------------------------------------------------------------- splits
 
 
 @pytest.mark.parametrize("split", ["train", "held-out"])
@@ -121,7 +150,10 @@ def test_no_caption_of_training_or_held_out_wordings_has_an_unseen_pair(split):
 
 
 def test_every_unseen_caption_has_an_unseen_pair():
-    found = [{(o.colour, o.shape) for o in parse(caption(i, "unseen")).objects} & UNSEEN_PAIRS for i in range(MANY)]
+    found = [
+        {(o.colour, o.shape) for o in parse(caption(i, "unseen")).objects} & UNSEEN_PAIRS
+        for i in range(MANY)
+    ]
     assert all(len(pairs) == 1 for pairs in found)
     assert set().union(*found) == UNSEEN_PAIRS
 
@@ -133,28 +165,56 @@ def test_a_tenth_of_the_pairs_is_unseen():
 
 def pattern(sentence):
     """A caption with what it names taken out: its wording."""
-    words = "|".join(sorted([*COLOURS, *itertools.chain(*SIZE_WORDS.values()), "two", "three"], key=len, reverse=True))
+    words = "|".join(
+        sorted(
+            [*COLOURS, *itertools.chain(*SIZE_WORDS.values()), "two", "three"],
+            key=len,
+            reverse=True,
+        )
+    )
     shapes = "|".join(f"{s}e?s?" for s in SHAPES)
-    return re.sub(r"\b(an?|one) ", "a ", re.sub(rf"\b(?:{shapes})\b", "S", re.sub(rf"\b(?:{words})\b", "W", sentence)))
+    return re.sub(
+        r"\b(an?|one) ",
+        "a ",
+        re.sub(rf"\b(?:{shapes})\b", "S", re.sub(rf"\b(?:{words})\b", "W", sentence)),
+    )
 
 
 def test_no_training_caption_has_a_held_out_wording():
     train = {pattern(caption(i)) for i in range(MANY)}
     held_out = {pattern(caption(i, "held-out")) for i in range(MANY)}
     assert not train & held_out
-    assert train & {pattern(caption(i, "unseen")) for i in range(MANY)}  # unseen pairs come in the wordings of training
+    assert train & {
+        pattern(caption(i, "unseen")) for i in range(MANY)
+    }  # unseen pairs come in the wordings of training
 
 
 HELD_OUT = (
-    *(r"^an illustration showing", "^could you sketch", "against a blank", "^I want to see", "^the child has", "^my new logo"),
-    *(r" of \S+ size\b(?! in)", "whose colour is", r" size in \S+", "on the left side of", "beneath", "together with"),
+    *(
+        r"^an illustration showing",
+        "^could you sketch",
+        "against a blank",
+        "^I want to see",
+        "^the child has",
+        "^my new logo",
+    ),
+    *(
+        r" of \S+ size\b(?! in)",
+        "whose colour is",
+        r" size in \S+",
+        "on the left side of",
+        "beneath",
+        "together with",
+    ),
     *("left to right: ", "top to bottom: ", "^exactly"),
 )
 
 
 def test_every_held_out_caption_has_one_of_the_held_out_wordings_and_each_is_used():
     for i in range(MANY):
-        assert any(re.search(mark, caption(i, "held-out")) for mark in HELD_OUT), caption(i, "held-out")
+        assert any(re.search(mark, caption(i, "held-out")) for mark in HELD_OUT), caption(
+            i, "held-out"
+        )
         assert not any(re.search(mark, caption(i)) for mark in HELD_OUT), caption(i)
     sentences = [caption(i, "held-out") for i in range(MANY)]
     assert all(any(re.search(mark, sentence) for sentence in sentences) for mark in HELD_OUT)
@@ -166,7 +226,7 @@ def test_training_and_held_out_wordings_share_nothing(table):
     assert len(table[1]) / len(set(wordings(table))) >= 0.1
 
 
-# -------------------------------------------------------------------------------------------------------------- items
+# -------------------------------------------------------------------------------------------- items
 
 
 def test_an_item_is_determined_by_its_index_alone():
@@ -174,7 +234,11 @@ def test_an_item_is_determined_by_its_index_alone():
     a = [forwards[i] for i in range(20)]
     b = [backwards[i] for i in reversed(range(20))][::-1]
     assert all(torch.equal(x, y) and c == d for (x, c), (y, d) in zip(a, b, strict=True))
-    assert [c for _, c in a] == [forwards.caption(i) for i in range(20)] == [caption(i) for i in range(20)]
+    assert (
+        [c for _, c in a]
+        == [forwards.caption(i) for i in range(20)]
+        == [caption(i) for i in range(20)]
+    )
     assert len({c for _, c in a}) > 15
 
 
@@ -182,7 +246,9 @@ def test_captions_do_not_depend_on_the_platform_or_the_release():
     """A text encoder was trained on these: other captions would need another one."""
     assert caption(3) == "please draw a huge star painted blue"
     assert caption(1) == "one medium purple diamond drawn on paper"
-    assert caption(0, "held-out") == "here is a huge ring painted pink together with a pink big circle"
+    assert (
+        caption(0, "held-out") == "here is a huge ring painted pink together with a pink big circle"
+    )
     assert caption(0, "unseen") == "a drawing of one purple square"
 
 
@@ -209,14 +275,27 @@ def test_another_order_says_the_same(kind):
 
 def test_every_order_of_an_objects_words_comes():
     orders = {reordered("a big red star above one tiny ring", random.Random(i)) for i in range(200)}
-    said = ["big red star", "big star red", "red big star", "red star big", "star big red", "star red big"]
-    assert orders == {f"a {first} above one {second}" for first in said for second in ("tiny ring", "ring tiny")}
+    said = [
+        "big red star",
+        "big star red",
+        "red big star",
+        "red star big",
+        "star big red",
+        "star red big",
+    ]
+    assert orders == {
+        f"a {first} above one {second}" for first in said for second in ("tiny ring", "ring tiny")
+    }
 
 
 def test_stray_words_take_no_place_of_a_telling_word():
-    """All that tells something stays beside its object; the rest may give way, the words between two shapes too."""
+    """All that tells something stays beside its object; the rest may give way, the words between
+    two shapes too.
+    """
     plain, strewn = Shapes(32), Shapes(32, stray=["kettle"])
-    told = lambda caption: [word for word in re.findall(r"[a-z-]+", caption.lower()) if telling(word)]
+    told = lambda caption: [
+        word for word in re.findall(r"[a-z-]+", caption.lower()) if telling(word)
+    ]
     gone = 0
     for i in range(MANY):
         before, after = plain.caption(i), strewn.caption(i)
@@ -226,10 +305,15 @@ def test_stray_words_take_no_place_of_a_telling_word():
 
 
 def test_how_often_words_are_strewn_and_give_way():
-    """share x often of the gaps (one more than words) and share x 2 often of the words that tell nothing."""
+    """share x often of the gaps (one more than words) and share x 2 often of the words that tell
+    nothing.
+    """
     words = "there is a cat or some dog"  # nothing telling
     found = [strew(words, ["kettle"], random.Random(i)).split() for i in range(4000)]
-    new, kept = (sum(part.count("kettle") for part in found), sum(len(part) - part.count("kettle") for part in found))
+    new, kept = (
+        sum(part.count("kettle") for part in found),
+        sum(len(part) - part.count("kettle") for part in found),
+    )
     lost = 7 * 4000 - kept
     assert abs(lost / (7 * 4000) - 0.5 * 0.3) < 0.01
     assert abs((new - lost) / (8 * 4000) - 0.5 * 0.15) < 0.01
@@ -246,7 +330,12 @@ def test_stray_words_come_in_every_gap():
 
 
 def test_words_that_tell_something_are_known():
-    assert all(map(telling, ["star", "stars", "crosses", "red", "tiny", "medium-sized", "two", "left", "beneath"]))
+    assert all(
+        map(
+            telling,
+            ["star", "stars", "crosses", "red", "tiny", "medium-sized", "two", "left", "beneath"],
+        )
+    )
     assert not any(map(telling, ["kettle", "starry", "bored", "with", "nothing"]))
 
 
@@ -258,7 +347,9 @@ def test_items_end_where_the_length_says():
             data[i]
 
 
-@pytest.mark.parametrize(("kind", "numbers"), [("single", {1}), ("pair", {2}), ("count", {2, 3}), ("triple", {3})])
+@pytest.mark.parametrize(
+    ("kind", "numbers"), [("single", {1}), ("pair", {2}), ("count", {2, 3}), ("triple", {3})]
+)
 def test_each_kind_has_its_number_of_objects(kind, numbers):
     data = Shapes(kinds={kind: 1.0})
     facts = [parse(data.caption(i)) for i in range(200)]
@@ -278,7 +369,7 @@ def test_another_kind_is_refused(kinds):
         Shapes(kinds=kinds)
 
 
-# -------------------------------------------------------------------------------------------------------------- places
+# ------------------------------------------------------------------------------------------- places
 
 
 @pytest.mark.parametrize("split", ["train", "held-out", "unseen"])
@@ -288,7 +379,9 @@ def test_every_item_finds_its_place_and_obeys_its_facts(split):
         for mention, o in zip(facts.objects, scene, strict=True):
             assert mention.shape == o.shape
             assert mention.colour in (None, o.colour)
-            low, high = SIZES[mention.size] if mention.size else (SIZES["small"][0], SIZES["large"][1])
+            low, high = (
+                SIZES[mention.size] if mention.size else (SIZES["small"][0], SIZES["large"][1])
+            )
             assert low <= o.r <= high
             assert any(a <= o.r <= b for a, b in SIZES.values())
 
@@ -324,7 +417,10 @@ def test_three_large_objects_find_a_place():
         assert len({(o.x > 0.5, o.y > 0.5) for o in scene}) == 3
         for a, b in itertools.combinations(scene, 2):
             assert max(abs(a.x - b.x), abs(a.y - b.y)) >= a.r + b.r + GAP - 1e-12
-        assert all(GAP + o.r <= min(o.x, o.y) + 1e-12 and max(o.x, o.y) <= 1 - o.r - GAP + 1e-12 for o in scene)
+        assert all(
+            GAP + o.r <= min(o.x, o.y) + 1e-12 and max(o.x, o.y) <= 1 - o.r - GAP + 1e-12
+            for o in scene
+        )
 
 
 @pytest.mark.parametrize(
@@ -340,7 +436,7 @@ def test_facts_that_fit_on_no_page_are_refused(facts):
         place(facts, random.Random(0))
 
 
-# --------------------------------------------------------------------------------------------------------------- pages
+# -------------------------------------------------------------------------------------------- pages
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -350,7 +446,9 @@ def test_outlines_are_centred_with_half_extent_one(shape):
     assert (high - low).max() == pytest.approx(2)
 
 
-@pytest.mark.parametrize(("shape", "area"), [("square", 4.0), ("diamond", 1.4), ("cross", 4 * 0.34 * (2 - 0.34))])
+@pytest.mark.parametrize(
+    ("shape", "area"), [("square", 4.0), ("diamond", 1.4), ("cross", 4 * 0.34 * (2 - 0.34))]
+)
 @pytest.mark.parametrize("size", [64, 256, 1024])
 def test_a_rendered_shape_has_the_area_of_its_outline(shape, area, size):
     page = render([Placed(shape, "black", 0.52, 0.47, 0.2)], size)
@@ -363,13 +461,20 @@ def test_a_rendered_shape_has_the_area_of_its_outline(shape, area, size):
 @pytest.mark.parametrize("size", [64, 256, 1024])
 @pytest.mark.parametrize("shape", ["circle", "ring", "square", "diamond", "cross"])
 def test_a_rendered_shape_is_where_the_scene_says(shape, size):
-    """Over many positions the centre of mass of a symmetric shape has no bias: the stages see the same page."""
+    """Over many positions the centre of mass of a symmetric shape has no bias: the stages see the
+    same page.
+    """
     rng, errors = random.Random(0), []
     for _ in range(24):
         x, y = rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.6)
         ink = 255 - render([Placed(shape, "black", x, y, 0.2)], size)[0].double()
         at = (torch.arange(size, dtype=torch.float64) + 0.5) / size
-        errors.append([((ink * at).sum() / ink.sum()).item() - x, ((ink * at[:, None]).sum() / ink.sum()).item() - y])
+        errors.append(
+            [
+                ((ink * at).sum() / ink.sum()).item() - x,
+                ((ink * at[:, None]).sum() / ink.sum()).item() - y,
+            ]
+        )
     assert torch.tensor(errors).mean(0).abs().max() * size < 0.05
 
 
@@ -381,7 +486,9 @@ def test_a_page_at_64_is_the_page_at_256_downsampled():
         differences.append((small - large).abs())
         assert ((small < 250) == (large < 250)).float().mean() > 0.97
     assert torch.stack(differences).mean() < 1.0  # of 255 levels
-    assert torch.stack(differences).max() < 110  # on a border pixel, less than half of the way from white to black
+    assert (
+        torch.stack(differences).max() < 110
+    )  # on a border pixel, less than half of the way from white to black
 
 
 @given(st.integers(0, 10**6), st.integers(0, 48), st.integers(0, 48))

@@ -11,10 +11,10 @@ from minimagen import superres
 from minimagen.cascade import Stage
 from minimagen.conditioning import Cond, Text
 from minimagen.data import batches, crops
+from minimagen.data.shapes import Shapes
 from minimagen.denoiser import Denoiser
 from minimagen.noise import alpha_sigma, cosine, diffuse, linear, randn
 from minimagen.samplers import ddim
-from minimagen.shapes import Shapes
 from minimagen.superres import lowres, with_lowres
 from minimagen.thresholding import static
 
@@ -45,7 +45,9 @@ def test_the_picture_is_resized_and_then_diffused_to_its_level(schedule):
     small = torch.nn.functional.interpolate(x0, size=(4, 4), mode="bicubic", antialias=True)
     logsnr = schedule(torch.tensor(0.3)).expand(2)
     alpha, sigma = alpha_sigma(logsnr, 4)
-    torch.testing.assert_close(got.image, alpha * small + sigma * torch.randn(2, 3, 4, 4, generator=seeded()))
+    torch.testing.assert_close(
+        got.image, alpha * small + sigma * torch.randn(2, 3, 4, 4, generator=seeded())
+    )
     assert torch.equal(got.logsnr, logsnr)
 
 
@@ -65,7 +67,10 @@ def test_level_one_is_noise(schedule):
     noise = torch.randn(x0.shape, generator=seeded())
     left = math.exp(schedule(torch.tensor(1.0)).item() / 2)
     torch.testing.assert_close(got.image, noise, rtol=0, atol=1.05 * left)
-    assert abs(torch.corrcoef(torch.stack([got.image.flatten(), x0.flatten()]))[0, 1].item()) < 4 / math.sqrt(x0.numel()) + left
+    assert (
+        abs(torch.corrcoef(torch.stack([got.image.flatten(), x0.flatten()]))[0, 1].item())
+        < 4 / math.sqrt(x0.numel()) + left
+    )
 
 
 def test_shrinking_takes_the_average_of_a_fine_checkerboard():
@@ -87,7 +92,9 @@ def test_shrinking_takes_the_average_of_a_fine_checkerboard():
 
 
 def test_training_and_sampling_noise_the_picture_alike():
-    """The same small picture, level and generator: what training shows the network, sampling shows it too, bit for bit."""
+    """The same small picture, level and generator: what training shows the network, sampling shows
+    it too, bit for bit.
+    """
     large = picture(size=32)
     level = torch.tensor([0.15, 0.7])
     trained = lowres(large, 8, level, cosine, seeded())
@@ -146,8 +153,12 @@ def test_with_lowres_adds_the_picture_and_changes_nothing_else():
 
 
 def test_crops_get_the_same_part_of_the_picture_below():
-    """Windows of 32 out of 128, with 8 x 8 below: each is its window shrunk, so the pictures show the same place."""
-    encode = lambda prompts: Text(torch.zeros(len(prompts), 1, 4), torch.ones(len(prompts), 1, dtype=torch.bool))
+    """Windows of 32 out of 128, with 8 x 8 below: each is its window shrunk, so the pictures show
+    the same place.
+    """
+    encode = lambda prompts: Text(
+        torch.zeros(len(prompts), 1, 4), torch.ones(len(prompts), 1, dtype=torch.bool)
+    )
     source = batches(crops(Shapes(128), 32), 3, encode)
     x0, cond = next(with_lowres(source, 8, lambda t: cosine(t * 0), seeded()))
     assert x0.shape == (3, 3, 32, 32)
@@ -157,9 +168,16 @@ def test_crops_get_the_same_part_of_the_picture_below():
 
 @pytest.mark.parametrize("most", [1.0, 0.3])
 def test_the_levels_of_training_are_uniform(most):
-    """Kolmogorov and Smirnov's distance over 4000 levels; 1.95 / sqrt(n) is passed once in a thousand by chance."""
+    """Kolmogorov and Smirnov's distance over 4000 levels; 1.95 / sqrt(n) is passed once in a
+    thousand by chance.
+    """
     identity = lambda t: t
-    drawn = [cond.lowres.logsnr for _, cond in with_lowres(stream(picture(batch=40, size=4), 100), 2, identity, seeded(), most)]
+    drawn = [
+        cond.lowres.logsnr
+        for _, cond in with_lowres(
+            stream(picture(batch=40, size=4), 100), 2, identity, seeded(), most
+        )
+    ]
     levels = torch.cat(drawn).sort().values / most
     ranks = torch.arange(1, 4001) / 4000
     assert len(levels) == 4000
@@ -180,7 +198,9 @@ def test_with_lowres_is_lazy():
 
 @given(level=st.floats(0, 1), seed=st.integers(0, 2**20))
 def test_the_level_travels_with_the_picture(level, seed):
-    """The clean picture can be told from the noised one and its level, given the noise: x = (z - sigma eps) / alpha."""
+    """The clean picture can be told from the noised one and its level, given the noise: x = (z -
+    sigma eps) / alpha.
+    """
     x0 = picture(batch=1, size=4)
     got = lowres(x0, 4, level, linear, seeded(seed))
     alpha, sigma = alpha_sigma(got.logsnr.double(), 4)

@@ -1,4 +1,6 @@
-"""The frozen text encoder: padding, limits, bad input, agreement with transformers, the cache, the shipped folder."""
+"""The frozen text encoder: padding, limits, bad input, agreement with transformers, the cache, the
+shipped folder.
+"""
 
 import shutil
 import subprocess
@@ -16,8 +18,29 @@ tokenizers = pytest.importorskip("tokenizers")
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = files.shipped("weights") / "text"
-PROMPTS = ["a red circle", "a small blue star to the left of a large green square on a white page", "", "a heart"]
-WORDS = ["a", "red", "blue", "green", "circle", "star", "square", "heart", "small", "large", "to", "the", "left", "of", "and"]
+PROMPTS = [
+    "a red circle",
+    "a small blue star to the left of a large green square on a white page",
+    "",
+    "a heart",
+]
+WORDS = [
+    "a",
+    "red",
+    "blue",
+    "green",
+    "circle",
+    "star",
+    "square",
+    "heart",
+    "small",
+    "large",
+    "to",
+    "the",
+    "left",
+    "of",
+    "and",
+]
 WORDS += ["on", "white", "page"]
 
 
@@ -27,10 +50,15 @@ def _tokenizer(end: list[str], start: list[str] = ()):
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single=" ".join([*start, "$A", *end]), special_tokens=[(word, vocabulary[word]) for word in (*start, *end)]
+        single=" ".join([*start, "$A", *end]),
+        special_tokens=[(word, vocabulary[word]) for word in (*start, *end)],
     )
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=20
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=20,
     )
 
 
@@ -39,7 +67,13 @@ def t5_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("t5")
     torch.manual_seed(0)
     config = transformers.T5Config(
-        vocab_size=32, d_model=24, d_kv=8, d_ff=40, num_layers=2, num_heads=3, feed_forward_proj="gated-gelu"
+        vocab_size=32,
+        d_model=24,
+        d_kv=8,
+        d_ff=40,
+        num_layers=2,
+        num_heads=3,
+        feed_forward_proj="gated-gelu",
     )
     transformers.T5EncoderModel(config).save_pretrained(folder)
     _tokenizer(["</s>"]).save_pretrained(folder)
@@ -61,11 +95,13 @@ def cache(tmp_path, monkeypatch):
 def counted(encoder, monkeypatch):
     """The encoder, and the list of all prompt lists that it was asked to encode."""
     calls, encode = [], encoder.encode
-    monkeypatch.setattr(encoder, "encode", lambda prompts: calls.append(list(prompts)) or encode(prompts))
+    monkeypatch.setattr(
+        encoder, "encode", lambda prompts: calls.append(list(prompts)) or encode(prompts)
+    )
     return encoder, calls
 
 
-# ------------------------------------------------------------------------------------------------------------- states
+# ------------------------------------------------------------------------------------------- states
 
 
 def test_padding_changes_nothing(encoder):
@@ -75,7 +111,9 @@ def test_padding_changes_nothing(encoder):
     for i, prompt in enumerate(PROMPTS):
         alone = encoder.encode([prompt])
         assert bool(alone.mask.all())
-        torch.testing.assert_close(together.tokens[i, : alone.tokens.shape[1]], alone.tokens[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            together.tokens[i, : alone.tokens.shape[1]], alone.tokens[0], rtol=0, atol=1e-5
+        )
 
 
 def test_mask_is_true_on_real_tokens_and_states_are_zero_elsewhere(encoder):
@@ -98,7 +136,11 @@ def test_states_agree_with_transformers(encoder, t5_folder):
 def test_any_encoder_that_is_no_t5_loads_from_its_folder(tmp_path):
     torch.manual_seed(0)
     config = transformers.BertConfig(
-        vocab_size=32, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+        vocab_size=32,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
     )
     reference = transformers.BertModel(config, add_pooling_layer=False).eval()
     reference.save_pretrained(tmp_path)
@@ -117,7 +159,7 @@ def test_the_encoder_is_frozen(encoder):
     assert not encoder.encode(["a heart"]).tokens.requires_grad
 
 
-# ------------------------------------------------------------------------------------------------------------- limits
+# ------------------------------------------------------------------------------------------- limits
 
 
 def test_a_prompt_past_the_limit_warns_and_says_where_it_was_cut(encoder):
@@ -154,7 +196,7 @@ def test_loading_leaves_the_verbosity_of_transformers_as_it_was(t5_folder):
         logging.set_verbosity(usual)
 
 
-# ---------------------------------------------------------------------------------------------------------- bad input
+# ---------------------------------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(
@@ -199,7 +241,7 @@ def test_weights_with_a_tensor_missing_are_refused(t5_folder, tmp_path):
         text.TextEncoder(folder)
 
 
-# -------------------------------------------------------------------------------------------------------------- cache
+# -------------------------------------------------------------------------------------------- cache
 
 
 def test_the_disk_cache_gives_the_same_states_and_spares_the_encoder(counted, cache):
@@ -209,7 +251,9 @@ def test_the_disk_cache_gives_the_same_states_and_spares_the_encoder(counted, ca
     first = text.cached(encoder, PROMPTS)(PROMPTS)
     assert len(calls) == 1
     assert len(list(cache.iterdir())) == 1
-    second = text.cached(encoder, PROMPTS[::-1])(PROMPTS)  # the same sentences in another order, another process
+    second = text.cached(encoder, PROMPTS[::-1])(
+        PROMPTS
+    )  # the same sentences in another order, another process
     assert len(calls) == 1
     torch.testing.assert_close(first.tokens, want.tokens, rtol=0, atol=1e-5)
     assert torch.equal(second.tokens, first.tokens)
@@ -245,7 +289,9 @@ def test_the_memory_keeps_only_the_newest(counted, monkeypatch):
     assert calls == [["a red star"]]
 
 
-def test_the_fingerprint_follows_the_weights_and_the_tokenizer_and_nothing_else(encoder, t5_folder, tmp_path):
+def test_the_fingerprint_follows_the_weights_and_the_tokenizer_and_nothing_else(
+    encoder, t5_folder, tmp_path
+):
     encoder.encode(PROMPTS)
     copy = shutil.copytree(t5_folder, tmp_path / "copy")
     assert text.TextEncoder(copy, device="cpu").fingerprint == encoder.fingerprint
@@ -260,9 +306,12 @@ def test_the_fingerprint_follows_the_weights_and_the_tokenizer_and_nothing_else(
     assert text.TextEncoder(copy, device="cpu").fingerprint != encoder.fingerprint
 
 
-# -------------------------------------------------------------------------------------------------- the shipped folder
+# ------------------------------------------------------------------------------- the shipped folder
 
-shipped = pytest.mark.skipif(not SHIPPED.is_dir(), reason="data/weights/text is absent: python data/pretrain_text.py makes it")
+shipped = pytest.mark.skipif(
+    not SHIPPED.is_dir(),
+    reason="data/weights/text is absent: python -m tools.pretrain_text makes it",
+)
 
 
 @shipped
@@ -282,14 +331,18 @@ def test_the_shipped_encoder_loads_without_a_network():
         "found = TextEncoder(device='cpu').encode(['a red circle', 'a small blue star'])\n"
         "print(*found.tokens.shape, found.mask.sum().item())"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == ["2", "5", "128", "9"]
 
 
 @shipped
 def test_the_shipped_encoder_knows_every_word_of_the_shapes_as_one_token():
-    from minimagen.shapes import COLOURS, SHAPES, SIZES
+    from minimagen.data.drawing import COLOURS, SHAPES, SIZES
 
     encoder = text.TextEncoder(device="cpu")
-    assert encoder.encode([*COLOURS, *SHAPES, *SIZES]).mask.sum(1).tolist() == [2] * (len(COLOURS) + len(SHAPES) + len(SIZES))
+    assert encoder.encode([*COLOURS, *SHAPES, *SIZES]).mask.sum(1).tolist() == [2] * (
+        len(COLOURS) + len(SHAPES) + len(SIZES)
+    )

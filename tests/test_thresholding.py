@@ -17,7 +17,9 @@ from minimagen.thresholding import dynamic, none, static, thresholded
 
 
 def pictures(seed=0, scale=3.0, shape=(4, 3, 5, 5)):
-    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return scale * torch.randn(
+        shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def test_static_clips_and_none_does_nothing():
@@ -27,11 +29,15 @@ def test_static_clips_and_none_does_nothing():
 
 
 def test_dynamic_on_a_worked_example():
-    """|x0| = 0, 1, 2, 3, 4: the 3/4 quantile is 3, so 4 is clipped to 3 and everything divided by 3."""
+    """|x0| = 0, 1, 2, 3, 4: the 3/4 quantile is 3, so 4 is clipped to 3 and everything divided by
+    3.
+    """
     x0 = torch.tensor([[0.0, -1.0, 2.0, -3.0, 4.0], [0.1, 0.2, 0.3, 0.4, 0.5]])
     wanted = torch.tensor([[0.0, -1 / 3, 2 / 3, -1.0, 1.0], [0.1, 0.2, 0.3, 0.4, 0.5]])
     torch.testing.assert_close(dynamic(0.75)(x0), wanted)
-    torch.testing.assert_close(dynamic(0.7)(x0)[0, 2].item(), 2 / 2.8)  # between two values the quantile is linear
+    torch.testing.assert_close(
+        dynamic(0.7)(x0)[0, 2].item(), 2 / 2.8
+    )  # between two values the quantile is linear
 
 
 @settings(max_examples=60)
@@ -91,26 +97,41 @@ def test_a_thresholded_prediction_keeps_z_and_its_eps_follows():
 
 @pytest.mark.parametrize(
     ("weight", "largest", "shares"),
-    [(1, 1.1, {"none": 0.026}), (4, 3.2, {}), (10, 7.8, {}), (20, 15.5, {"none": 0.067, "static": 0.031, "dynamic": 0.012})],
+    [
+        (1, 1.1, {"none": 0.026}),
+        (4, 3.2, {}),
+        (10, 7.8, {}),
+        (20, 15.5, {"none": 0.067, "static": 0.031, "dynamic": 0.012}),
+    ],
 )
 def test_the_saturation_of_the_lesson(weight, largest, shares):
-    """64 pixels, two classes, 500 pictures: the largest 99.5 % of |x0| over the steps, and the share of pixels at the edge."""
+    """64 pixels, two classes, 500 pictures: the largest 99.5 % of |x0| over the steps, and the
+    share of pixels at the edge.
+    """
     numpy = pytest.importorskip("numpy")
     rng, g = numpy.random.default_rng(0), torch.Generator().manual_seed(0)
     means = torch.from_numpy(numpy.stack([rng.uniform(-0.8, 0.8, 64) for _ in range(2)]))
-    denoise = guided(Ideal(means, 0.2, torch.tensor([0, 1])), torch.ones(500, dtype=torch.long), weight)
-    levels = from_betas(linear_betas())[torch.linspace(999, 0, 100, dtype=torch.float64).round().long()]
+    denoise = guided(
+        Ideal(means, 0.2, torch.tensor([0, 1])), torch.ones(500, dtype=torch.long), weight
+    )
+    levels = from_betas(linear_betas())[
+        torch.linspace(999, 0, 100, dtype=torch.float64).round().long()
+    ]
     z = torch.randn(500, 64, generator=g, dtype=torch.float64)
     preds = list(sample(denoise, levels, z, ddim()))
     assert max(p.x0.abs().quantile(0.995).item() for p in preds) == pytest.approx(largest, rel=0.06)
     for name, share in shares.items():
         threshold = {"none": none, "static": static, "dynamic": dynamic(0.995)}[name]
-        *_, last = preds if name == "none" else sample(thresholded(denoise, threshold), levels, z, ddim())
+        *_, last = (
+            preds if name == "none" else sample(thresholded(denoise, threshold), levels, z, ddim())
+        )
         assert (last.x0.abs() >= 0.999).double().mean().item() == pytest.approx(share, abs=0.004)
 
 
 def test_dynamic_agrees_with_diffusers():
     diffusers = pytest.importorskip("diffusers")
-    theirs = diffusers.DDPMScheduler(thresholding=True, dynamic_thresholding_ratio=0.9, sample_max_value=1e6)
+    theirs = diffusers.DDPMScheduler(
+        thresholding=True, dynamic_thresholding_ratio=0.9, sample_max_value=1e6
+    )
     x0 = pictures().float()
     torch.testing.assert_close(dynamic(0.9)(x0), theirs._threshold_sample(x0))

@@ -16,7 +16,11 @@ from minimagen.thresholding import dynamic
 from minimagen.unet import PAPER, SHIPPED, TINY, EfficientUNet, UNet, UNetConfig, _join
 
 SELF = replace(TINY["sr"], attention=("self", None))
-KINDS = {"base": (UNet, TINY["base"]), "sr": (EfficientUNet, TINY["sr"]), "sr, self": (EfficientUNet, SELF)}
+KINDS = {
+    "base": (UNet, TINY["base"]),
+    "sr": (EfficientUNet, TINY["sr"]),
+    "sr, self": (EfficientUNet, SELF),
+}
 BOTH = pytest.mark.parametrize("kind", KINDS)
 META = {"base": UNet, "sr256": EfficientUNet, "sr1024": EfficientUNet}
 
@@ -34,8 +38,9 @@ def fresh(kind):
 
 @torch.no_grad()
 def randomised(kind, seed=1):
-    """Every parameter drawn anew, the matrices so that they keep the variance: the zeroed layers of a fresh network hide
-    all that lies behind them."""
+    """Every parameter drawn anew, the matrices so that they keep the variance: the zeroed layers of
+    a fresh network hide all that lies behind them.
+    """
     net, g = fresh(kind), torch.Generator().manual_seed(seed)
     for parameter in net.parameters():
         scale = parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.5
@@ -44,10 +49,16 @@ def randomised(kind, seed=1):
 
 
 def asked(kind, batch=3, seed=0):
-    """z, logsnr and a condition: texts of 5, 3 and 1 tokens, and a picture below for the super-resolution networks."""
+    """z, logsnr and a condition: texts of 5, 3 and 1 tokens, and a picture below for the
+    super-resolution networks.
+    """
     lengths = torch.tensor([max(1, 5 - 2 * i) for i in range(batch)])
     text = Text(drawn(batch, 5, 16, seed=seed + 1), torch.arange(5) < lengths[:, None])
-    below = LowRes(drawn(batch, 3, 4, 4, seed=seed + 2), torch.linspace(-4, 6, batch)) if kind != "base" else None
+    below = (
+        LowRes(drawn(batch, 3, 4, 4, seed=seed + 2), torch.linspace(-4, 6, batch))
+        if kind != "base"
+        else None
+    )
     return drawn(batch, 3, 16, 16, seed=seed), torch.linspace(-5, 5, batch), Cond(text, below)
 
 
@@ -59,16 +70,25 @@ def apart(a, b):
 
 
 def test_the_paper_s_base_has_the_paper_s_parameters():
-    """2,097.57 M without the text parts by an independent count; the text parts, counted apart, are 293.70 M more."""
+    """2,097.57 M without the text parts by an independent count; the text parts, counted apart, are
+    293.70 M more.
+    """
     with torch.device("meta"):
         net = UNet(PAPER["base"])
     sizes = {name: parameter.numel() for name, parameter in net.named_parameters()}
-    text = sum(size for name, size in sizes.items() if name.startswith("reader.") or ".text_key_value." in name)
+    text = sum(
+        size
+        for name, size in sizes.items()
+        if name.startswith("reader.") or ".text_key_value." in name
+    )
     without = sum(sizes.values()) - text
     assert without == pytest.approx(2_097.57e6, rel=0.01)
     assert (without, text) == (2_097_572_867, 293_698_561)
     with torch.device("meta"):
-        assert sum(p.numel() for p in UNet(replace(PAPER["base"], text_width=None)).parameters()) == without
+        assert (
+            sum(p.numel() for p in UNet(replace(PAPER["base"], text_width=None)).parameters())
+            == without
+        )
 
 
 def test_the_printed_super_resolution_networks_differ_by_their_attention_alone():
@@ -85,14 +105,21 @@ def test_the_printed_super_resolution_networks_differ_by_their_attention_alone()
 @pytest.mark.parametrize("configs", [SHIPPED, PAPER], ids=["shipped", "paper"])
 @pytest.mark.parametrize("stage", META)
 def test_every_stage_s_network_and_guided_step_run_on_meta(configs, stage):
-    """Nothing is made on the CPU by default: the paper's networks take their step in no memory at all."""
+    """Nothing is made on the CPU by default: the paper's networks take their step in no memory at
+    all.
+    """
     config, size = configs[stage], {"base": 64, "sr256": 256, "sr1024": 1024}[stage]
     with torch.device("meta"):
         net = META[stage](config)
-    text = Text(torch.empty(2, 7, config.text_width, device="meta"), torch.ones(2, 7, dtype=torch.bool, device="meta"))
+    text = Text(
+        torch.empty(2, 7, config.text_width, device="meta"),
+        torch.ones(2, 7, dtype=torch.bool, device="meta"),
+    )
     below = torch.empty(2, 3, size // 4, size // 4, device="meta") if config.lowres else None
     step = STEPS["ddim"]()
-    how = Stage(size, Denoiser(net), cosine, 2, 3.0, dynamic(0.995), step, 0.1 if config.lowres else None)
+    how = Stage(
+        size, Denoiser(net), cosine, 2, 3.0, dynamic(0.995), step, 0.1 if config.lowres else None
+    )
     predictions = list(how.run(text, below))
     assert [pred.x0.shape for pred in predictions] == [(2, 3, size, size)] * 2
     assert predictions[-1].x0.is_meta
@@ -107,16 +134,25 @@ def test_the_output_is_like_z(kind):
     net = randomised(kind)
     out = net(z, level, cond)
     assert (out.shape, out.dtype) == (z.shape, z.dtype)
-    assert net(z[..., :8], level, cond).shape == (3, 3, 16, 8)  # any sides that divide, square or not
+    assert net(z[..., :8], level, cond).shape == (
+        3,
+        3,
+        16,
+        8,
+    )  # any sides that divide, square or not
 
 
 @BOTH
 def test_a_fresh_network_gives_zero_so_the_first_loss_with_eps_is_one(kind):
-    """E eps^2 = 1; over 64 pictures of 768 numbers the mean is off by sqrt(2 / 49152) = 0.0064: four of those are allowed."""
+    """E eps^2 = 1; over 64 pictures of 768 numbers the mean is off by sqrt(2 / 49152) = 0.0064:
+    four of those are allowed.
+    """
     net = fresh(kind)
     z, level, cond = asked(kind, batch=64)
     assert not net(z, level, cond).any()
-    loss = Denoiser(net, "eps").loss(drawn(64, 3, 16, 16, seed=9), level, drawn(64, 3, 16, 16, seed=10), cond)
+    loss = Denoiser(net, "eps").loss(
+        drawn(64, 3, 16, 16, seed=9), level, drawn(64, 3, 16, 16, seed=10), cond
+    )
     assert loss.shape == (64,)
     assert loss.mean().item() == pytest.approx(1.0, abs=0.026)
 
@@ -134,7 +170,9 @@ def test_the_picture_below_and_its_level_are_heard(kind):
     net = randomised(kind)
     out = net(z, level, cond)
     below = cond.lowres
-    assert apart(out, net(z, level, Cond(cond.text, LowRes(below.image + 0.5, below.logsnr)))) > 0.01
+    assert (
+        apart(out, net(z, level, Cond(cond.text, LowRes(below.image + 0.5, below.logsnr)))) > 0.01
+    )
     assert apart(out, net(z, level, Cond(cond.text, LowRes(below.image, below.logsnr + 1)))) > 0.01
 
 
@@ -151,7 +189,11 @@ def test_a_row_does_not_depend_on_its_batch(kind):
 def test_gradients_reach_every_parameter(kind):
     net = randomised(kind).requires_grad_(True)
     net(*asked(kind)).square().mean().backward()
-    silent = [name for name, parameter in net.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    silent = [
+        name
+        for name, parameter in net.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
     # The softmax over the scores does not see what is added to all of them alike.
     assert silent in ([], ["reader.score.bias"])
 
@@ -159,7 +201,9 @@ def test_gradients_reach_every_parameter(kind):
 @BOTH
 @pytest.mark.parametrize("target", TARGETS)
 def test_only_the_network_runs_in_bf16(kind, target):
-    """bf16 keeps 8 bits: a network of a dozen layers is off by a few hundredths of its output's deviation."""
+    """bf16 keeps 8 bits: a network of a dozen layers is off by a few hundredths of its output's
+    deviation.
+    """
     z, level, cond = asked(kind)
     denoiser = Denoiser(randomised(kind), target)
     with torch.autocast("cpu", torch.bfloat16):
@@ -289,7 +333,9 @@ def test_every_normalisation_has_the_groups_of_the_config(kind):
 
 
 def test_a_scaled_skip_keeps_the_variance():
-    """Independent halves: (h + skip) / sqrt 2 keeps 1.00; unscaled it is 2.00, and with the skip alone scaled 1.50."""
+    """Independent halves: (h + skip) / sqrt 2 keeps 1.00; unscaled it is 2.00, and with the skip
+    alone scaled 1.50.
+    """
     h, skip = drawn(10**6), drawn(10**6, seed=1)
     error = 4 * (2 / 10**6) ** 0.5  # four standard errors of a variance of 1
     assert _join(h, skip).var().item() == pytest.approx(1.0, abs=error)
@@ -298,10 +344,12 @@ def test_a_scaled_skip_keeps_the_variance():
 
 
 def test_the_efficient_network_works_on_the_smaller_picture():
-    """Strided first, upsampling last: every block of level i sees sides of 1 / (patch 2^(i + 1))."""
+    """Strided first, upsampling last: a block of level i sees sides of 1 / (patch 2^(i + 1))."""
     net, seen = randomised("sr"), []
     for stack_ in [*net.before, *net.after]:
-        stack_[0].register_forward_hook(lambda module, inputs, out: seen.append(inputs[0].shape[-1]))
+        stack_[0].register_forward_hook(
+            lambda module, inputs, out: seen.append(inputs[0].shape[-1])
+        )
     net(*asked("sr"))
     assert seen == [4, 2, 2, 4]
 
@@ -351,11 +399,17 @@ def test_a_config_refuses_what_is_no_network():
     with pytest.raises(ValueError, match=r"blocks must each be at least 1, got \(-1, 1\)"):
         replace(good, blocks=(-1, 1))
     for channels in (0, 6, 7):
-        with pytest.raises(ValueError, match=rf"channels must be a multiple of 4 .* got {channels}"):
+        with pytest.raises(
+            ValueError, match=rf"channels must be a multiple of 4 .* got {channels}"
+        ):
             replace(good, channels=channels)
 
 
 def test_a_config_from_json_is_the_config():
     for config in (*TINY.values(), *SHIPPED.values(), *PAPER.values()):
         assert UNetConfig(**json.loads(json.dumps(asdict(config)))) == config
-    assert (TINY["base"].widths, TINY["base"].stem, TINY["sr"].stem) == ((8, 16), (12, 12), (24, 12))
+    assert (TINY["base"].widths, TINY["base"].stem, TINY["sr"].stem) == (
+        (8, 16),
+        (12, 12),
+        (24, 12),
+    )

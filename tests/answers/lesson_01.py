@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 01: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 01: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -7,13 +9,20 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 
 def divergence_by_torch(mean_q, std_q, mean_p, std_p):
-    return kl_divergence(Independent(Normal(mean_q, std_q), 1), Independent(Normal(mean_p, std_p), 1))
+    return kl_divergence(
+        Independent(Normal(mean_q, std_q), 1), Independent(Normal(mean_p, std_p), 1)
+    )
 
 
 def divergence_by_loop(mean_q, std_q, mean_p, std_p):
     rows = []
     for row in zip(mean_q.tolist(), std_q.tolist(), mean_p.tolist(), std_p.tolist(), strict=True):
-        rows.append(sum(math.log(r / s) + ((s / r) ** 2 + ((m - n) / r) ** 2 - 1) / 2 for m, s, n, r in zip(*row, strict=True)))
+        rows.append(
+            sum(
+                math.log(r / s) + ((s / r) ** 2 + ((m - n) / r) ** 2 - 1) / 2
+                for m, s, n, r in zip(*row, strict=True)
+            )
+        )
     return rows
 
 
@@ -80,7 +89,9 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "eq. 1.11": lambda m, s, n, r: (0.5 * (m**2 + s**2 - 1) - s.log()).sum(1),
         "the -1/2": lambda m, s, n, r: (each(m, s, n, r) + 0.5).sum(1),
         "upside down": lambda m, s, n, r: (each(m, s, n, r) - 2 * (r / s).log()).sum(1),
-        "must be squared": lambda m, s, n, r: ((r / s).log() + (s + (m - n) ** 2) / (2 * r) - 0.5).sum(1),
+        "must be squared": lambda m, s, n, r: (
+            (r / s).log() + (s + (m - n) ** 2) / (2 * r) - 0.5
+        ).sum(1),
         "distance of the means": lambda m, s, n, r: each(m, s, m, r).sum(1),
         "the mean over the coordinates": lambda m, s, n, r: each(m, s, n, r).mean(1),
         "adds up the rows": lambda m, s, n, r: each(m, s, n, r).sum().expand(4),
@@ -92,7 +103,10 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "exp(s), not s": uncouple(lambda a, b, s, t: (b - t(a)) / s(a)),
         "the sign of s": uncouple(lambda a, b, s, t: (b - t(a)) * s(a).exp()),
         "the first half, which": uncouple(lambda a, b, s, t: (b - t(b)) * (-s(b)).exp()),
-        "unchanged, and first": lambda z, s, t: (uncouple_by_halves(z, s, t)[0].roll(2, 1), -s(z[:, :2]).sum(1)),
+        "unchanged, and first": lambda z, s, t: (
+            uncouple_by_halves(z, s, t)[0].roll(2, 1),
+            -s(z[:, :2]).sum(1),
+        ),
         "the opposite sign": uncouple(right_b, lambda s: s.sum(1)),
         "its logarithm": uncouple(right_b, lambda s: (-s).exp().prod(1)),
         "finds the sum": uncouple(right_b, lambda s: -s.mean(1)),
@@ -101,11 +115,17 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
     },
     "1.3": {
         "one point near a mode": lambda p, c, within, least: covered(p, c, within, 1),
-        "far from every mode": lambda p, c, within, least: covered(p, c, 99, least * len(p) / len(c)),
+        "far from every mode": lambda p, c, within, least: covered(
+            p, c, 99, least * len(p) / len(c)
+        ),
         "of all N points": lambda p, c, within, least: covered(p, c, within, least * len(p)),
-        "this counts points": lambda p, c, within, least: (torch.cdist(p, c).min(1).values < within).sum(),
+        "this counts points": lambda p, c, within, least: (
+            torch.cdist(p, c).min(1).values < within
+        ).sum(),
         "squared": lambda p, c, within, least: covered(p, c, within**0.5, least * len(p) / len(c)),
-        "two modes belongs": lambda p, c, within, least: ((torch.cdist(p, c) < within).sum(0) >= least * len(p) / len(c)).sum(),
+        "two modes belongs": lambda p, c, within, least: (
+            (torch.cdist(p, c) < within).sum(0) >= least * len(p) / len(c)
+        ).sum(),
         "one whole number": lambda p, c, within, least: torch.cdist(p, c).min(1).values < within,
         "larger `least`": lambda p, c, within, least: covered(p, c, within, 0.25 * len(p) / len(c)),
     },

@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 02: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 02: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -7,7 +9,12 @@ import torch
 
 
 def diffuse_by_loop(x0, abar, eps):
-    return torch.stack([math.sqrt(a) * x + math.sqrt(1 - a) * e for x, a, e in zip(x0, abar.tolist(), eps, strict=True)])
+    return torch.stack(
+        [
+            math.sqrt(a) * x + math.sqrt(1 - a) * e
+            for x, a, e in zip(x0, abar.tolist(), eps, strict=True)
+        ]
+    )
 
 
 def diffuse_by_variance(x0, abar, eps):
@@ -52,8 +59,12 @@ RIGHT = {
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "2.1": {
-        "scales the noise by the variance": lambda x0, abar, eps: wide(abar).sqrt() * x0 + (1 - wide(abar)) * eps,
-        "scales the picture by abar": lambda x0, abar, eps: wide(abar) * x0 + (1 - wide(abar)).sqrt() * eps,
+        "scales the noise by the variance": lambda x0, abar, eps: (
+            wide(abar).sqrt() * x0 + (1 - wide(abar)) * eps
+        ),
+        "scales the picture by abar": lambda x0, abar, eps: (
+            wide(abar) * x0 + (1 - wide(abar)).sqrt() * eps
+        ),
         "both roots": lambda x0, abar, eps: wide(abar) * x0 + (1 - wide(abar)) * eps,
         "exchanged": lambda x0, abar, eps: (1 - wide(abar)).sqrt() * x0 + wide(abar).sqrt() * eps,
         "full scale": lambda x0, abar, eps: x0 + (1 - wide(abar)).sqrt() * eps,
@@ -64,7 +75,9 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "multiplies the roots": lambda betas: (1 - betas).sqrt().cumprod(0),
         "the product of beta": lambda betas: betas.cumprod(0),
         "a product, not a sum": lambda betas: 1 - betas.cumsum(0),
-        "one step too early": lambda betas: torch.cat([torch.ones(1).double(), (1 - betas).cumprod(0)[:-1]]),
+        "one step too early": lambda betas: torch.cat(
+            [torch.ones(1).double(), (1 - betas).cumprod(0)[:-1]]
+        ),
         "the variance of the noise": lambda betas: 1 - (1 - betas).cumprod(0),
         "the shape": lambda betas: (1 - betas).prod(),
     },
@@ -72,7 +85,9 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "not limited": lambda T: [1 - f((k + 1) / T) / f(k / T) for k in range(T)],
         "1 minus it": lambda T: [f((k + 1) / T) / f(k / T) for k in range(T)],
         "of all the steps": lambda T: [min(1 - f((k + 1) / T) / f(0), 0.999) for k in range(T)],
-        "the square": lambda T: [min(1 - math.sqrt(f((k + 1) / T) / f(k / T)), 0.999) for k in range(T)],
+        "the square": lambda T: [
+            min(1 - math.sqrt(f((k + 1) / T) / f(k / T)), 0.999) for k in range(T)
+        ],
         "the offset": lambda T: [min(1 - f((k + 1) / T, 0) / f(k / T, 0), 0.999) for k in range(T)],
         "the table for T = 7": lambda T: betas_by_loop(40)[:T],
     },

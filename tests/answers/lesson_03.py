@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 03: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 03: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -24,7 +26,9 @@ def mean_by_loop(x0, x_t, abar_s, abar_t):
     means = []
     for x, z, s, t in zip(x0, x_t, abar_s.tolist(), abar_t.tolist(), strict=True):
         pull = math.sqrt(s * t) / s * (1 - s) / (1 - t)
-        means.append(math.sqrt(s) * x + pull * (z - math.sqrt(t) * x))  # the mean of x_s, corrected by what x_t tells
+        means.append(
+            math.sqrt(s) * x + pull * (z - math.sqrt(t) * x)
+        )  # the mean of x_s, corrected by what x_t tells
     return torch.stack(means)
 
 
@@ -71,25 +75,34 @@ def term_by_distributions(x0, eps, k, betas, variance, guess):
     x_t, steps = abar.sqrt() * x0 + (1 - abar).sqrt() * eps, torch.full((len(x0),), k)
     mean, tilde = q_posterior(x0, x_t, steps, betas)
     ours, _ = q_posterior(guess(x_t), x_t, steps, betas)
-    return kl_divergence(Normal(mean, tilde.sqrt()), Normal(ours, torch.as_tensor(variance).sqrt())).mean()
+    return kl_divergence(
+        Normal(mean, tilde.sqrt()), Normal(ours, torch.as_tensor(variance).sqrt())
+    ).mean()
 
 
 def term(x0, eps, k, betas, variance, guess, **fault):
-    """Equation 3.13, with places where a mistake can be put in: jump, index, weight, first, noise."""
+    """Equation 3.13, with places to put a mistake in: jump, index, weight, first, noise."""
     abar = (1 - betas).cumprod(0)[k + fault.get("jump", 0)]
     noise = fault.get("noise", torch.sqrt)(1 - abar)
     error = (x0 - guess(abar.sqrt() * x0 + noise * eps)) ** 2
     c0, _, tilde = (table[k + fault.get("index", 0)] for table in posterior_tables(betas))
     r = tilde / variance
     weight = fault.get("weight", lambda c0, tilde: c0**2)(c0, tilde)
-    return (fault.get("first", 1.0) * (r - 1 - r.log()) / 2 + weight * error / (2 * variance)).mean()
+    return (
+        fault.get("first", 1.0) * (r - 1 - r.log()) / 2 + weight * error / (2 * variance)
+    ).mean()
 
 
 def term_swapped(x0, eps, k, betas, variance, guess):
     abar = (1 - betas).cumprod(0)[k]
-    x_t, (c0, _, tilde) = abar.sqrt() * x0 + (1 - abar).sqrt() * eps, (table[k] for table in posterior_tables(betas))
+    x_t, (c0, _, tilde) = (
+        abar.sqrt() * x0 + (1 - abar).sqrt() * eps,
+        (table[k] for table in posterior_tables(betas)),
+    )
     means = c0 * x0, c0 * guess(x_t)
-    return kl_divergence(Normal(means[1], torch.as_tensor(variance).sqrt()), Normal(means[0], tilde.sqrt())).mean()
+    return kl_divergence(
+        Normal(means[1], torch.as_tensor(variance).sqrt()), Normal(means[0], tilde.sqrt())
+    ).mean()
 
 
 def term_that_ignores_the_variance(x0, eps, k, betas, variance, guess):
@@ -97,7 +110,9 @@ def term_that_ignores_the_variance(x0, eps, k, betas, variance, guess):
 
 
 def each_draw(x0, eps, k, betas, variance, guess):
-    return torch.stack([term(x, e, k, betas, variance, guess) for x, e in zip(x0, eps, strict=True)])
+    return torch.stack(
+        [term(x, e, k, betas, variance, guess) for x, e in zip(x0, eps, strict=True)]
+    )
 
 
 RIGHT = {
@@ -108,12 +123,20 @@ RIGHT = {
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "3.1": {
-        "as the noise of the step from s": weighted(lambda s, t: s.sqrt() * (1 - t) / (1 - t), ct_right),
+        "as the noise of the step from s": weighted(
+            lambda s, t: s.sqrt() * (1 - t) / (1 - t), ct_right
+        ),
         "changed places": weighted(ct_right, c0_right),
-        "abar_s in the weight of x0 needs a root": weighted(lambda s, t: s * (1 - t / s) / (1 - t), ct_right),
-        "in the weight of x_t needs a root": weighted(c0_right, lambda s, t: t / s * (1 - s) / (1 - t)),
+        "abar_s in the weight of x0 needs a root": weighted(
+            lambda s, t: s * (1 - t / s) / (1 - t), ct_right
+        ),
+        "in the weight of x_t needs a root": weighted(
+            c0_right, lambda s, t: t / s * (1 - s) / (1 - t)
+        ),
         "the earlier of the two": weighted(lambda s, t: t.sqrt() * (1 - t / s) / (1 - t), ct_right),
-        "not divided": weighted(lambda s, t: s.sqrt() * (1 - t / s), lambda s, t: (t / s).sqrt() * (1 - s)),
+        "not divided": weighted(
+            lambda s, t: s.sqrt() * (1 - t / s), lambda s, t: (t / s).sqrt() * (1 - s)
+        ),
         "does not look at x_t": lambda x0, x_t, s, t: wide(s).sqrt() * x0,
         "lies along the width": lambda x0, x_t, s, t: c0_right(s, t) * x0 + ct_right(s, t) * x_t,
     },
@@ -121,13 +144,20 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "this is beta itself": tilde_wrong(lambda now, before, beta: beta),
         "the fraction alone": tilde_wrong(lambda now, before, beta: (1 - before) / (1 - now)),
         "upside down": tilde_wrong(
-            lambda now, before, beta: torch.where(before < 1, beta * (1 - now) / (1 - before), torch.zeros_like(now))
+            lambda now, before, beta: torch.where(
+                before < 1, beta * (1 - now) / (1 - before), torch.zeros_like(now)
+            )
         ),
         "this is the deviation": lambda abar: torch.tensor(tilde_by_loop(abar)).double().sqrt(),
         "not a replacement": lambda abar: [tilde_by_loop(abar)[1], *tilde_by_loop(abar)[1:]],
-        "before the first step abar is 1": lambda abar: [1 - abar[0].item(), *tilde_by_loop(abar)[1:]],
+        "before the first step abar is 1": lambda abar: [
+            1 - abar[0].item(),
+            *tilde_by_loop(abar)[1:],
+        ],
         "abar stands where": tilde_wrong(lambda now, before, beta: before / now * beta),
-        "the noise of all the steps": tilde_wrong(lambda now, before, beta: (1 - before) / (1 - now) * (1 - now)),
+        "the noise of all the steps": tilde_wrong(
+            lambda now, before, beta: (1 - before) / (1 - now) * (1 - now)
+        ),
         "shifted": lambda abar: [*tilde_by_loop(abar)[1:], tilde_by_loop(abar)[-1]],
         "the shape": lambda abar: tilde_by_loop(abar)[1:],
     },
@@ -142,8 +172,12 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "scaled by the variance": lambda *given: term(*given, noise=lambda n: n),
         "in bits": lambda *given: term(*given) / math.log(2),
         "the sum over the draws": lambda x0, *given: len(x0) * term(x0, *given),
-        "divided by beta tilde": lambda *given: term(*given, weight=lambda c0, tilde: c0**2 * given[4] / tilde),
-        "divided by the deviation": lambda *given: term(*given, weight=lambda c0, tilde: c0**2 * given[4] ** 0.5),
+        "divided by beta tilde": lambda *given: term(
+            *given, weight=lambda c0, tilde: c0**2 * given[4] / tilde
+        ),
+        "divided by the deviation": lambda *given: term(
+            *given, weight=lambda c0, tilde: c0**2 * given[4] ** 0.5
+        ),
         "with another variance": term_that_ignores_the_variance,
         "one number": each_draw,
     },

@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 04: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 04: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -42,7 +44,7 @@ def mean_by_posterior(x, eps, k, betas):
 
 
 def means(change):
-    """The right score, and a mean that `change` makes from x, eps, the score, beta, sigma and abar."""
+    """The right score, and a mean that `change` makes from x, eps, score, beta, sigma, abar."""
 
     def answer(x, eps, k, betas):
         abar = left(betas, k)
@@ -54,7 +56,9 @@ def means(change):
 
 def eps_by_autograd(x, abar, centres, shares, std):
     x = x.clone().requires_grad_()
-    component = torch.distributions.Normal(math.sqrt(abar) * centres, math.sqrt(abar * std**2 + 1 - abar))
+    component = torch.distributions.Normal(
+        math.sqrt(abar) * centres, math.sqrt(abar * std**2 + 1 - abar)
+    )
     log_p = (shares.log() + component.log_prob(x[:, None]).sum(2)).logsumexp(1)
     return -math.sqrt(1 - abar) * torch.autograd.grad(log_p.sum(), x)[0]
 
@@ -63,7 +67,10 @@ def eps_by_loop(x, abar, centres, shares, std):
     variance, rows = abar * std**2 + 1 - abar, []
     for row in x:
         errors = [row - math.sqrt(abar) * centre for centre in centres]
-        chances = [share * math.exp(-float(e @ e) / (2 * variance)) for share, e in zip(shares.tolist(), errors, strict=True)]
+        chances = [
+            share * math.exp(-float(e @ e) / (2 * variance))
+            for share, e in zip(shares.tolist(), errors, strict=True)
+        ]
         total = sum(c * e for c, e in zip(chances, errors, strict=True)) / sum(chances)
         rows.append(math.sqrt(1 - abar) * total / variance)
     return torch.stack(rows)
@@ -78,7 +85,11 @@ def mixture(in_chance=True, in_noise=True, alpha=None, prior=True, power=1.0, ha
         error = x[:, None] - (math.sqrt(abar) if alpha is None else alpha) * centres
         exponent = -error.square().sum(2) / (half * (total if in_chance else noise))
         chance = (exponent + (shares.log() if prior else 0)).softmax(1)
-        return math.sqrt(noise) * (chance[:, :, None] * error).sum(1) / (total if in_noise else noise) ** power
+        return (
+            math.sqrt(noise)
+            * (chance[:, :, None] * error).sum(1)
+            / (total if in_noise else noise) ** power
+        )
 
     return answer
 
@@ -90,7 +101,11 @@ def eps_of_nearest(x, abar, centres, shares, std):
 
 
 def eps_by_shares(x, abar, centres, shares, std):
-    return math.sqrt(1 - abar) / (abar * std**2 + 1 - abar) * (x - math.sqrt(abar) * (shares[:, None] * centres).sum(0))
+    return (
+        math.sqrt(1 - abar)
+        / (abar * std**2 + 1 - abar)
+        * (x - math.sqrt(abar) * (shares[:, None] * centres).sum(0))
+    )
 
 
 def x0_of_mixture(x, abar, centres, shares, std):
@@ -107,12 +122,20 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "4.1": {
         "still shrunk": lambda z, logsnr, eps: z - scales(logsnr)[1] * eps,
         "noise of deviation 1": lambda z, logsnr, eps: (z - eps) / scales(logsnr)[0],
-        "takes away sigma^2 eps": lambda z, logsnr, eps: (z - scales(logsnr)[1] ** 2 * eps) / scales(logsnr)[0],
-        "divides by alpha^2": lambda z, logsnr, eps: (z - scales(logsnr)[1] * eps) / scales(logsnr)[0] ** 2,
-        "both roots": lambda z, logsnr, eps: (z - scales(logsnr)[1] ** 2 * eps) / scales(logsnr)[0] ** 2,
+        "takes away sigma^2 eps": lambda z, logsnr, eps: (
+            (z - scales(logsnr)[1] ** 2 * eps) / scales(logsnr)[0]
+        ),
+        "divides by alpha^2": lambda z, logsnr, eps: (
+            (z - scales(logsnr)[1] * eps) / scales(logsnr)[0] ** 2
+        ),
+        "both roots": lambda z, logsnr, eps: (
+            (z - scales(logsnr)[1] ** 2 * eps) / scales(logsnr)[0] ** 2
+        ),
         "exchanged places": lambda z, logsnr, eps: x0_by_ratio(z, -logsnr, eps),
         "added once more": lambda z, logsnr, eps: x0_by_ratio(z, logsnr, -eps),
-        "along the width": lambda z, logsnr, eps: (1 + torch.exp(-logsnr)).sqrt() * z - torch.exp(-logsnr / 2) * eps,
+        "along the width": lambda z, logsnr, eps: (
+            (1 + torch.exp(-logsnr)).sqrt() * z - torch.exp(-logsnr / 2) * eps
+        ),
     },
     "4.2": {
         "points away": lambda x, eps, k, betas: mean_by_noise(x, -eps, k, betas),
@@ -121,13 +144,27 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "multiplies by it": lambda x, eps, k, betas: (-eps * math.sqrt(1 - left(betas, k)), x),
         "divides by alpha": lambda x, eps, k, betas: (-eps / math.sqrt(left(betas, k)), x),
         "the step before": lambda x, eps, k, betas: mean_by_noise(x, eps, k - 1, betas),
-        "moves up the score": means(lambda x, eps, score, beta, sigma, abar: (x - beta * score) / math.sqrt(1 - beta)),
-        "sigma cancels": means(lambda x, eps, score, beta, sigma, abar: (x + beta / sigma * score) / math.sqrt(1 - beta)),
-        "not to the noise itself": means(lambda x, eps, score, beta, sigma, abar: (x - beta * eps) / math.sqrt(1 - beta)),
+        "moves up the score": means(
+            lambda x, eps, score, beta, sigma, abar: (x - beta * score) / math.sqrt(1 - beta)
+        ),
+        "sigma cancels": means(
+            lambda x, eps, score, beta, sigma, abar: (
+                (x + beta / sigma * score) / math.sqrt(1 - beta)
+            )
+        ),
+        "not to the noise itself": means(
+            lambda x, eps, score, beta, sigma, abar: (x - beta * eps) / math.sqrt(1 - beta)
+        ),
         "not rescaled": means(lambda x, eps, score, beta, sigma, abar: x + beta * score),
-        "rescales by alpha": means(lambda x, eps, score, beta, sigma, abar: (x + beta * score) / math.sqrt(abar)),
-        "rescales by 1 - beta": means(lambda x, eps, score, beta, sigma, abar: (x + beta * score) / (1 - beta)),
-        "x0 hat": means(lambda x, eps, score, beta, sigma, abar: (x - sigma * eps) / math.sqrt(abar)),
+        "rescales by alpha": means(
+            lambda x, eps, score, beta, sigma, abar: (x + beta * score) / math.sqrt(abar)
+        ),
+        "rescales by 1 - beta": means(
+            lambda x, eps, score, beta, sigma, abar: (x + beta * score) / (1 - beta)
+        ),
+        "x0 hat": means(
+            lambda x, eps, score, beta, sigma, abar: (x - sigma * eps) / math.sqrt(abar)
+        ),
         "2 things": lambda x, eps, k, betas: mean_by_noise(x, eps, k, betas)[0],
     },
     "4.3": {
@@ -140,7 +177,9 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "divides by the deviation": mixture(power=0.5),
         "has its root": lambda x, abar, *rest: math.sqrt(1 - abar) * mixture()(x, abar, *rest),
         "the estimate of the clean picture": x0_of_mixture,
-        "this is the score": lambda x, abar, *rest: -mixture()(x, abar, *rest) / math.sqrt(1 - abar),
+        "this is the score": lambda x, abar, *rest: (
+            -mixture()(x, abar, *rest) / math.sqrt(1 - abar)
+        ),
         "the nearest centre": eps_of_nearest,
         "without looking at x": eps_by_shares,
     },

@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 05: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 05: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -39,7 +41,9 @@ def take_turns(k, width):
 
 
 def way(channels, multipliers, size):
-    """[(from below, from the side, width)] of the way up, in numbers that the wrong answers put together wrongly."""
+    """[(from below, from the side, width)] of the way up, in numbers that the wrong answers put
+    together wrongly.
+    """
     kept = [(channels * multipliers[0], size)]
     for multiplier in multipliers:
         if len(kept) > 1:
@@ -71,7 +75,16 @@ def sizes_backwards(channels, multipliers, size):
 
 def by_hand(channels, out, emb, **mistakes):
     """The count, with a handle for each mistake."""
-    how = {"nine": 9, "b": 1, "norm": 2, "two": 2, "into": out, "skip": channels != out, "square": 1, **mistakes}
+    how = {
+        "nine": 9,
+        "b": 1,
+        "norm": 2,
+        "two": 2,
+        "into": out,
+        "skip": channels != out,
+        "square": 1,
+        **mistakes,
+    }
     convolutions = how["nine"] * (channels + how["into"]) * out + 2 * how["b"] * out
     linear = how["two"] * out * (emb + how["b"])
     direct = (how["square"] * channels + how["b"]) * out
@@ -79,7 +92,12 @@ def by_hand(channels, out, emb, **mistakes):
 
 
 def by_modules(channels, out, emb):
-    parts = [nn.GroupNorm(1, channels), nn.Conv2d(channels, out, 3), nn.Linear(emb, 2 * out), nn.GroupNorm(1, out)]
+    parts = [
+        nn.GroupNorm(1, channels),
+        nn.Conv2d(channels, out, 3),
+        nn.Linear(emb, 2 * out),
+        nn.GroupNorm(1, out),
+    ]
     parts += [nn.Conv2d(out, out, 3)] + ([nn.Conv2d(channels, out, 1)] if channels != out else [])
     return sum(p.numel() for part in parts for p in part.parameters())
 
@@ -93,22 +111,34 @@ RIGHT = {
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "5.1": {
         "divide i by m - 1": lambda k, width: waves(k, falling(width, below=0)),
-        "the whole width": lambda k, width: waves(k, 1e-4 ** (2 * torch.arange(width // 2).double() / (width - 1))),
+        "the whole width": lambda k, width: waves(
+            k, 1e-4 ** (2 * torch.arange(width // 2).double() / (width - 1))
+        ),
         "these rise to 10000": lambda k, width: waves(k, 1 / falling(width)),
-        "fall evenly": lambda k, width: waves(k, torch.linspace(1, 1e-4, width // 2, dtype=torch.float64)),
+        "fall evenly": lambda k, width: waves(
+            k, torch.linspace(1, 1e-4, width // 2, dtype=torch.float64)
+        ),
         "the sines come first": cosines_first,
         "take turns": take_turns,
-        "DDPM's run from 1": lambda k, width: waves(k, torch.logspace(math.log10(0.08), 1, width // 2, dtype=torch.float64)),
+        "DDPM's run from 1": lambda k, width: waves(
+            k, torch.logspace(math.log10(0.08), 1, width // 2, dtype=torch.float64)
+        ),
         "the shape": lambda k, width: waves(k, falling(2 * width)),
     },
     "5.2": {
         "the oldest kept result": oldest_first,
         "what is kept is missing": lambda *arguments: [(b, s) for b, _, s in way(*arguments)],
         "from below is missing": lambda *arguments: [(c, s) for _, c, s in way(*arguments)],
-        "the last level's channels": lambda *arguments: [(way(*arguments)[0][0] + c, s) for _, c, s in way(*arguments)],
-        "not doubled": lambda *arguments: [(b + c, way(*arguments)[0][2]) for b, c, _ in way(*arguments)],
+        "the last level's channels": lambda *arguments: [
+            (way(*arguments)[0][0] + c, s) for _, c, s in way(*arguments)
+        ],
+        "not doubled": lambda *arguments: [
+            (b + c, way(*arguments)[0][2]) for b, c, _ in way(*arguments)
+        ],
         "begins with the smallest": sizes_backwards,
-        "begins at the coarse end": lambda *arguments: [(b + c, s) for b, c, s in reversed(way(*arguments))],
+        "begins at the coarse end": lambda *arguments: [
+            (b + c, s) for b, c, s in reversed(way(*arguments))
+        ],
         "two layers a level": lambda *arguments: [(b + c, s) for b, c, s in way(*arguments)[::2]],
     },
     "5.3": {

@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 06: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 06: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -21,7 +23,9 @@ def small(betas, k):
 
 def ddpm_by_eps(x, eps, k, betas, noise):
     beta, here, _ = tables(betas, k)
-    return (x - beta / math.sqrt(1 - here) * eps) / math.sqrt(1 - beta) + math.sqrt(small(betas, k)) * noise
+    return (x - beta / math.sqrt(1 - here) * eps) / math.sqrt(1 - beta) + math.sqrt(
+        small(betas, k)
+    ) * noise
 
 
 def ddpm_by_x0(x, eps, k, betas, noise):
@@ -52,7 +56,9 @@ def no_root(x, eps, k, betas, noise):
 
 def one_early(x, eps, k, betas, noise):
     beta, _, before = tables(betas, k)
-    return (x - beta / math.sqrt(1 - before) * eps) / math.sqrt(1 - beta) + math.sqrt(small(betas, k)) * noise
+    return (x - beta / math.sqrt(1 - before) * eps) / math.sqrt(1 - beta) + math.sqrt(
+        small(betas, k)
+    ) * noise
 
 
 def noisy_at_the_end(x, eps, k, betas, noise):
@@ -62,7 +68,9 @@ def noisy_at_the_end(x, eps, k, betas, noise):
 
 def round_the_corner(x, eps, k, betas, noise):
     abar = torch.cumprod(1 - betas, 0)
-    variance = betas[k] * (1 - abar[k - 1]) / (1 - abar[k])  # at k = 0 this reads the last entry of the table
+    variance = (
+        betas[k] * (1 - abar[k - 1]) / (1 - abar[k])
+    )  # at k = 0 this reads the last entry of the table
     return ddpm_mean(x, eps, k, betas) + variance.sqrt() * noise
 
 
@@ -82,7 +90,9 @@ def ddim(z, eps, t, s, eta, noise):
 def ddim_by_logsnr(z, eps, t, s, eta, noise):
     fresh = eta**2 * (1 - torch.exp(torch.logit(t) - torch.logit(s)))
     mixed = (1 - fresh).sqrt() * eps + fresh.sqrt() * noise
-    return [row.tolist() for row in (s / t).sqrt() * (z - (1 - t).sqrt() * eps) + (1 - s).sqrt() * mixed]
+    return [
+        row.tolist() for row in (s / t).sqrt() * (z - (1 - t).sqrt() * eps) + (1 - s).sqrt() * mixed
+    ]
 
 
 def wide(z, eps, t, s, eta, noise):
@@ -100,7 +110,9 @@ def variance_for_deviation(z, eps, t, s, eta, noise):
 
 
 def wrong_level(z, eps, t, s, eta, noise):
-    return ddim(s**0.5 * clean(z, eps, s) * (t / s) ** 0.5 + (1 - t) ** 0.5 * eps, eps, t, s, eta, noise)
+    return ddim(
+        s**0.5 * clean(z, eps, s) * (t / s) ** 0.5 + (1 - t) ** 0.5 * eps, eps, t, s, eta, noise
+    )
 
 
 def marks(logsnrs, n):
@@ -133,8 +145,12 @@ RIGHT = {
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "6.1": {
-        "the variance beta": lambda x, eps, k, betas, noise: ddpm_mean(x, eps, k, betas) + betas[k].sqrt() * noise,
-        "by the variance": lambda x, eps, k, betas, noise: ddpm_mean(x, eps, k, betas) + small(betas, k) * noise,
+        "the variance beta": lambda x, eps, k, betas, noise: (
+            ddpm_mean(x, eps, k, betas) + betas[k].sqrt() * noise
+        ),
+        "by the variance": lambda x, eps, k, betas, noise: (
+            ddpm_mean(x, eps, k, betas) + small(betas, k) * noise
+        ),
         "all of the noise at once": x0_and_noise,
         "not undone": not_undone,
         "under eps": no_root,

@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 07: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 07: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -24,7 +26,9 @@ def eps_by_score(eps, toward, away, logsnr, scale):
 
 def eps_by_loop(eps, toward, away, logsnr, scale):
     rows = zip(eps, toward, away, logsnr.tolist(), strict=True)
-    return torch.stack([e - scale / math.sqrt(1 + math.exp(level)) * (t - a) for e, t, a, level in rows])
+    return torch.stack(
+        [e - scale / math.sqrt(1 + math.exp(level)) * (t - a) for e, t, a, level in rows]
+    )
 
 
 def log_p(classifier, z, logsnr, labels):
@@ -32,7 +36,9 @@ def log_p(classifier, z, logsnr, labels):
 
 
 def tracked(function):
-    """The answer that `function` of (classifier, z that asks for its gradient, logsnr, labels) is, with gradients on."""
+    """The answer that `function` of (classifier, z that asks for its gradient, logsnr, labels) is,
+    with gradients on.
+    """
 
     def answer(classifier, z, logsnr, labels):
         with torch.enable_grad():
@@ -66,7 +72,9 @@ def slope_without_switch(classifier, z, logsnr, labels):
 
 def slope_that_marks_z(classifier, z, logsnr, labels):
     with torch.enable_grad():
-        return torch.autograd.grad(log_p(classifier, z.requires_grad_(), logsnr, labels).sum(), z)[0]
+        return torch.autograd.grad(log_p(classifier, z.requires_grad_(), logsnr, labels).sum(), z)[
+            0
+        ]
 
 
 def v_by_parts(v, slope, logsnr, scale):
@@ -79,8 +87,14 @@ def v_by_parts(v, slope, logsnr, scale):
 RIGHT = {
     "7.1": [eps_by_score, eps_by_loop],
     "7.2": [tracked(lambda *row: log_p(*row).sum()), slope_by_loss, slope_by_library],
-    "7.3": [lambda p, q: torch.logit(q) / torch.logit(p), lambda p, q: (q / (1 - q)).log() / (p.log() - (1 - p).log())],
-    "7.4": [v_by_parts, lambda v, g, lam, scale: v - scale * torch.exp(-lam / 2).reshape(-1, 1, 1, 1) * g],
+    "7.3": [
+        lambda p, q: torch.logit(q) / torch.logit(p),
+        lambda p, q: (q / (1 - q)).log() / (p.log() - (1 - p).log()),
+    ],
+    "7.4": [
+        v_by_parts,
+        lambda v, g, lam, scale: v - scale * torch.exp(-lam / 2).reshape(-1, 1, 1, 1) * g,
+    ],
 }
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
@@ -118,7 +132,9 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "moves eps inside v": lambda v, g, lam, k: v - k * scales(lam)[0] * sigma_of(lam) * g,
         "moves x0 inside v": lambda v, g, lam, k: v - k * sigma_of(lam) ** 3 / scales(lam)[0] * g,
         "the sign": lambda v, g, lam, k: v + k * sigma_of(lam) / scales(lam)[0] * g,
-        "the two parts add up": lambda v, g, lam, k: v_by_parts(v, g, lam, k) + 2 * k * sigma_of(lam) ** 3 / scales(lam)[0] * g,
+        "the two parts add up": lambda v, g, lam, k: (
+            v_by_parts(v, g, lam, k) + 2 * k * sigma_of(lam) ** 3 / scales(lam)[0] * g
+        ),
         "the scale is missing": lambda v, g, lam, k: v - sigma_of(lam) / scales(lam)[0] * g,
     },
 }

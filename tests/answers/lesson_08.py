@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 08: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 08: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import numpy as np
 import torch
@@ -41,22 +43,36 @@ RIGHT = {
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "8.1": {
-        "takes w0 for Imagen's weight": lambda guided, untold, w0, w: untold + w / w0 * (guided - untold),
+        "takes w0 for Imagen's weight": lambda guided, untold, w0, w: (
+            untold + w / w0 * (guided - untold)
+        ),
         "once more": lambda guided, untold, w0, w: w * guided + (1 - w) * untold,
-        "takes w for Ho and Salimans' weight": lambda guided, untold, w0, w: untold + (1 + w) / (1 + w0) * (guided - untold),
+        "takes w for Ho and Salimans' weight": lambda guided, untold, w0, w: (
+            untold + (1 + w) / (1 + w0) * (guided - untold)
+        ),
         "still has to be guided": lambda guided, untold, w0, w: (guided + w0 * untold) / (1 + w0),
-        "the sign of w0": lambda guided, untold, w0, w: w * (guided - w0 * untold) / (1 + w0) + (1 - w) * untold,
-        "exchanged their weights": lambda guided, untold, w0, w: (1 - w) * (guided + w0 * untold) / (1 + w0) + w * untold,
+        "the sign of w0": lambda guided, untold, w0, w: (
+            w * (guided - w0 * untold) / (1 + w0) + (1 - w) * untold
+        ),
+        "exchanged their weights": lambda guided, untold, w0, w: (
+            (1 - w) * (guided + w0 * untold) / (1 + w0) + w * untold
+        ),
         "scales the whole noise": lambda guided, untold, w0, w: w / (1 + w0) * guided,
     },
     "8.2": {
-        "the share that is told": lambda w, A, B: w * A.sqrt() / (w * A.sqrt() + (w - 1) * B.sqrt()),
+        "the share that is told": lambda w, A, B: (
+            w * A.sqrt() / (w * A.sqrt() + (w - 1) * B.sqrt())
+        ),
         "solve it for the rate": lambda w, A, B: (w - 1) / w * (B / A).sqrt(),
         "shares by variances": lambda w, A, B: (w - 1) ** 2 * B / (w**2 * A + (w - 1) ** 2 * B),
         "the roots of A and B": lambda w, A, B: (w - 1) * B / (w * A + (w - 1) * B),
         "is w - 1, not w": lambda w, A, B: 1 / (1 + (A / B).sqrt()),
-        "A and B have exchanged": lambda w, A, B: (w - 1) * A.sqrt() / (w * B.sqrt() + (w - 1) * A.sqrt()),
-        "squared in eq. 8.7": lambda w, A, B: (w - 1) ** 2 * B**0.5 / (w**2 * A**0.5 + (w - 1) ** 2 * B**0.5),
+        "A and B have exchanged": lambda w, A, B: (
+            (w - 1) * A.sqrt() / (w * B.sqrt() + (w - 1) * A.sqrt())
+        ),
+        "squared in eq. 8.7": lambda w, A, B: (
+            (w - 1) ** 2 * B**0.5 / (w**2 * A**0.5 + (w - 1) ** 2 * B**0.5)
+        ),
         "off by up to": lambda w, A, B: torch.full_like(w, 0.1),
     },
     "8.3": {

@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 09: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 09: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -97,14 +99,21 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "the whole batch": lambda x: (x.clamp(-1, 1), (x.abs() > 1).double().mean().expand(len(x))),
         "the share that stays": lambda x: (x.clamp(-1, 1), 1 - shares(x)),
         "how many values": lambda x: (x.clamp(-1, 1), (x.abs() > 1).sum((1, 2, 3))),
-        "any of its colours": lambda x: (x.clamp(-1, 1), (x.abs() > 1).any(1).double().mean((1, 2))),
+        "any of its colours": lambda x: (
+            x.clamp(-1, 1),
+            (x.abs() > 1).any(1).double().mean((1, 2)),
+        ),
         "should return 2 things": lambda x: x.clamp(-1, 1)[0],
     },
     "9.2": {
         "no lower bound": lambda x, p: shrunk(x, wide(limits(x, p))),
         "one limit for the whole batch": lambda x, p: shrunk(x, x.abs().quantile(p).clamp(min=1)),
-        "one limit a colour": lambda x, p: shrunk(x, x.abs().flatten(2).quantile(p, dim=2).clamp(min=1)[..., None, None]),
-        "their signs must go first": lambda x, p: shrunk(x, wide(x.flatten(1).quantile(p, dim=1).clamp(min=1))),
+        "one limit a colour": lambda x, p: shrunk(
+            x, x.abs().flatten(2).quantile(p, dim=2).clamp(min=1)[..., None, None]
+        ),
+        "their signs must go first": lambda x, p: shrunk(
+            x, wide(x.flatten(1).quantile(p, dim=1).clamp(min=1))
+        ),
         "the division by it is missing": lambda x, p: x.clamp(
             -wide(limits(x, p).clamp(min=1)), wide(limits(x, p).clamp(min=1))
         ),
@@ -118,8 +127,13 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "has not been applied": lambda z, eps, abar, t: pair(z, eps, abar, lambda x: x),
         "not on the noise": lambda z, eps, abar, t: (pair(z, t(eps), abar, lambda x: x)[0], t(eps)),
         "not on z": lambda z, eps, abar, t: (t(z), eps),
-        "use the threshold that was given": lambda z, eps, abar, t: pair(z, eps, abar, lambda x: x.clamp(-1, 1)),
-        "the roots are missing": lambda z, eps, abar, t: (t((z - wide(1 - abar) * eps) / wide(abar)), eps),
+        "use the threshold that was given": lambda z, eps, abar, t: pair(
+            z, eps, abar, lambda x: x.clamp(-1, 1)
+        ),
+        "the roots are missing": lambda z, eps, abar, t: (
+            t((z - wide(1 - abar) * eps) / wide(abar)),
+            eps,
+        ),
         "exchanged": lambda z, eps, abar, t: pair(z, eps, 1 - abar, t),
         "this is the old noise": lambda z, eps, abar, t: (pair(z, eps, abar, t)[0], eps),
         "the noise follows from it": lambda z, eps, abar, t: (pair(z, eps, abar, t)[0], t(eps)),
@@ -138,11 +152,15 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
     },
     "9.4": {
         "counted from the told half": lambda u, c: walls(u, c).flatten(1).amin(1) - 1,
-        "the last pixel": lambda u, c: torch.where(u == c, -torch.inf, walls(u, c)).flatten(1).amax(1),
+        "the last pixel": lambda u, c: (
+            torch.where(u == c, -torch.inf, walls(u, c)).flatten(1).amax(1)
+        ),
         "the whole batch": lambda u, c: walls(u, c).amin().expand(len(u)),
         "at +1 alone": lambda u, c: torch.where(c > u, walls(u, c), torch.inf).flatten(1).amin(1),
         "at -1 alone": lambda u, c: torch.where(c < u, walls(u, c), torch.inf).flatten(1).amin(1),
         "starts at 0": lambda u, c: (1 / (c - u).abs()).flatten(1).amin(1),
-        "such a pixel allows every weight": lambda u, c: (((c - u).sign() - u) / (c - u)).flatten(1).amin(1),
+        "such a pixel allows every weight": lambda u, c: (
+            (((c - u).sign() - u) / (c - u)).flatten(1).amin(1)
+        ),
     },
 }

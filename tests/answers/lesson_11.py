@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 11: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 11: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import itertools
 import math
@@ -19,7 +21,10 @@ def obeys_by_orders(asked, seen):
 def obeys_by_search(asked, seen):
     if not asked:
         return not seen
-    return any(_fits(asked[0], seen[i]) and obeys_by_search(asked[1:], seen[:i] + seen[i + 1 :]) for i in range(len(seen)))
+    return any(
+        _fits(asked[0], seen[i]) and obeys_by_search(asked[1:], seen[:i] + seen[i + 1 :])
+        for i in range(len(seen))
+    )
 
 
 def obeys_greedily(asked, seen):
@@ -54,7 +59,9 @@ def shares_by_recursion(n, decay):
 def shares_with(decay_of, late=0):
     def shares(n, decay):
         d = [0.0] + [decay_of(k, decay) for k in range(1, n + 1)]
-        return torch.tensor([(1 - d[j]) * math.prod(d[max(j + 1 - late, 1) :]) for j in range(n + 1)])
+        return torch.tensor(
+            [(1 - d[j]) * math.prod(d[max(j + 1 - late, 1) :]) for j in range(n + 1)]
+        )
 
     return shares
 
@@ -64,7 +71,10 @@ def grown(k, decay):
 
 
 def heard_by_loop(mask, coin, rate):
-    rows = [[True] + [bool(word) and float(c) >= rate for word in row] for row, c in zip(mask, coin, strict=True)]
+    rows = [
+        [True] + [bool(word) and float(c) >= rate for word in row]
+        for row, c in zip(mask, coin, strict=True)
+    ]
     return torch.tensor(rows)
 
 
@@ -79,7 +89,9 @@ def heard_with(null, words):
 def listened_by_sums(q, k, text_k, mask):
     root = q.shape[-1] ** 0.5
     words = (q @ text_k.mT / root).exp() * mask[:, None]
-    return (words / ((q @ k.mT / root).exp().sum(2, keepdim=True) + words.sum(2, keepdim=True))).mean(1)
+    return (
+        words / ((q @ k.mT / root).exp().sum(2, keepdim=True) + words.sum(2, keepdim=True))
+    ).mean(1)
 
 
 def listened_by_gate(q, k, text_k, mask):
@@ -100,24 +112,32 @@ def listened_with(root=8**0.5, pad=-torch.inf, reduce=lambda shares: shares.mean
 RIGHT = {
     "11.1": [obeys_by_orders, obeys_by_search],
     "11.2": [shares_by_products, shares_by_recursion],
-    "11.3": [lambda mask, coin, rate: F.pad(mask & (coin >= rate)[:, None], (1, 0), value=True), heard_by_loop],
+    "11.3": [
+        lambda mask, coin, rate: F.pad(mask & (coin >= rate)[:, None], (1, 0), value=True),
+        heard_by_loop,
+    ],
     "11.4": [listened_by_sums, listened_by_gate],
 }
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "11.1": {
-        "in any order": lambda asked, seen: len(asked) == len(seen) and all(map(_fits, asked, seen)),
+        "in any order": lambda asked, seen: (
+            len(asked) == len(seen) and all(map(_fits, asked, seen))
+        ),
         "leaves open": lambda asked, seen: sorted(asked, key=str) == sorted(seen, key=str),
         "on the wrong shapes": obeys_bags,
         "nothing else": lambda asked, seen: all(any(_fits(m, o) for o in seen) for m in asked),
         "the only red circle": obeys_greedily,
         "serve for two": lambda asked, seen: (
-            all(any(_fits(m, o) for o in seen) for m in asked) and all(any(_fits(m, o) for m in asked) for o in seen)
+            all(any(_fits(m, o) for o in seen) for m in asked)
+            and all(any(_fits(m, o) for m in asked) for o in seen)
         ),
         "given the same object": lambda asked, seen: (
             len(asked) == len(seen) and all(any(_fits(m, o) for o in seen) for m in asked)
         ),
-        "wrong colour": lambda asked, seen: sorted(m[0] for m in asked) == sorted(o[0] for o in seen),
+        "wrong colour": lambda asked, seen: (
+            sorted(m[0] for m in asked) == sorted(o[0] for o in seen)
+        ),
     },
     "11.2": {
         "grows with the update": shares_with(lambda k, decay: decay),
@@ -134,11 +154,15 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "went with the caption": heard_with(lambda keep: keep, lambda mask, keep: mask & keep),
         "should be dropped": heard_with(torch.ones_like, lambda mask, keep: mask & ~keep),
         "never a word": heard_with(torch.ones_like, lambda mask, keep: keep.expand_as(mask)),
-        "exactly the rate": lambda mask, coin, rate: F.pad(mask & (coin > rate)[:, None], (1, 0), value=True),
+        "exactly the rate": lambda mask, coin, rate: F.pad(
+            mask & (coin > rate)[:, None], (1, 0), value=True
+        ),
         "should have the shape": lambda mask, coin, rate: mask & (coin >= rate)[:, None],
         "nothing was dropped": lambda mask, coin, rate: F.pad(mask, (1, 0), value=True),
         "uncover the padding": heard_with(torch.ones_like, lambda mask, keep: mask == keep),
-        "stands first": lambda mask, coin, rate: F.pad(mask & (coin >= rate)[:, None], (0, 1), value=True),
+        "stands first": lambda mask, coin, rate: F.pad(
+            mask & (coin >= rate)[:, None], (0, 1), value=True
+        ),
     },
     "11.4": {
         "compete with the pixels": lambda q, k, text_k, mask: (
@@ -147,8 +171,12 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "not divided by the root": listened_with(root=1),
         "divided by d": listened_with(root=8),
         "minus infinity": listened_with(pad=0),
-        "mask it before": lambda q, k, text_k, mask: listened_with()(q, k, text_k, torch.ones_like(mask)) * mask,
-        "padding is listened to": lambda q, k, text_k, mask: listened_with()(q, k, text_k, torch.ones_like(mask)),
+        "mask it before": lambda q, k, text_k, mask: (
+            listened_with()(q, k, text_k, torch.ones_like(mask)) * mask
+        ),
+        "padding is listened to": lambda q, k, text_k, mask: listened_with()(
+            q, k, text_k, torch.ones_like(mask)
+        ),
         "not their mean": listened_with(reduce=lambda shares: shares.sum(1)),
         "summed over the words": listened_with(reduce=lambda shares: shares.sum(2)),
     },

@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 12: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 12: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -29,12 +31,25 @@ def sides(H, W, s):
 
 
 def block_by_layers(channels, kept, width, emb):
-    return size(ResBlock(channels + kept, width, emb)) + (size(nn.Conv2d(width, width, 1)) if channels + kept == width else 0)
+    return size(ResBlock(channels + kept, width, emb)) + (
+        size(nn.Conv2d(width, width, 1)) if channels + kept == width else 0
+    )
 
 
 def block(C, K, out, E):
     S = C + K
-    return 2 * S + 9 * S * out + out + 2 * out * E + 2 * out + 2 * out + 9 * out * out + out + S * out + out
+    return (
+        2 * S
+        + 9 * S * out
+        + out
+        + 2 * out * E
+        + 2 * out
+        + 2 * out
+        + 9 * out * out
+        + out
+        + S * out
+        + out
+    )
 
 
 def scale_by_loop(variance_h, variance_u, correlation):
@@ -95,8 +110,12 @@ RIGHT = {
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "12.1": {
         "stride is forgotten": lambda C, out, k, H, W, s, g: k**2 * (C // g) * out * H * W,
-        "divided by twice": lambda C, out, k, H, W, s, g: k**2 * (C // g) * out * math.ceil(H / s) * W,
-        "round the sides up": lambda C, out, k, H, W, s, g: k**2 * (C // g) * out * (H // s) * (W // s),
+        "divided by twice": lambda C, out, k, H, W, s, g: (
+            k**2 * (C // g) * out * math.ceil(H / s) * W
+        ),
+        "round the sides up": lambda C, out, k, H, W, s, g: (
+            k**2 * (C // g) * out * (H // s) * (W // s)
+        ),
         "whole numbers of pixels": lambda C, out, k, H, W, s, g: k**2 * C / g * out * H * W / s**2,
         "groups are forgotten": lambda C, out, k, H, W, s, g: k**2 * C * out * sides(H, W, s),
         "still computed": lambda C, out, k, H, W, s, g: k**2 * C / g * out / g * sides(H, W, s),
@@ -117,7 +136,9 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "must read the stack": lambda C, K, out, E: 18 * out**2 + 2 * out * E + 8 * out,
         "direct line is missing": lambda C, K, out, E: block(C, K, out, E) - (C + K) * out - out,
         "direct line has a bias": lambda C, K, out, E: block(C, K, out, E) - out,
-        "second convolution reads": lambda C, K, out, E: block(C, K, out, E) + 9 * (C + K - out) * out,
+        "second convolution reads": lambda C, K, out, E: (
+            block(C, K, out, E) + 9 * (C + K - out) * out
+        ),
         "second normalisation works": lambda C, K, out, E: block(C, K, out, E) + 2 * (C + K - out),
         "first normalisation works": lambda C, K, out, E: block(C, K, out, E) - 2 * (C + K - out),
         "bias for each new channel": lambda C, K, out, E: block(C, K, out, E) - 2 * out,

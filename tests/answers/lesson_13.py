@@ -1,4 +1,6 @@
-"""Answers to the exercises of lesson 13: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 13: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import math
 
@@ -51,7 +53,9 @@ def mse(pictures, truth):
 
 def psnr_by_loop(pictures, truth):
     pairs = zip(pictures.clamp(-1, 1), truth, strict=True)
-    return torch.tensor([20 * math.log10(2 / (a - b).square().mean().sqrt().item()) for a, b in pairs])
+    return torch.tensor(
+        [20 * math.log10(2 / (a - b).square().mean().sqrt().item()) for a, b in pairs]
+    )
 
 
 def agree_by_pinv(x, y, R):
@@ -95,11 +99,15 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "13.2": {
         "this takes 1": lambda x, truth: -10 * mse(x, truth).log10(),
         "4, not 2": lambda x, truth: 10 * torch.log10(2 / mse(x, truth)),
-        "cuts the pictures off": lambda x, truth: 10 * torch.log10(4 / (x - truth).square().mean((1, 2, 3))),
+        "cuts the pictures off": lambda x, truth: (
+            10 * torch.log10(4 / (x - truth).square().mean((1, 2, 3)))
+        ),
         "upside down": lambda x, truth: 10 * torch.log10(mse(x, truth) / 4),
         "20 belongs to the root": lambda x, truth: 20 * torch.log10(4 / mse(x, truth)),
         "natural logarithm": lambda x, truth: 10 * torch.log(4 / mse(x, truth)),
-        "runs over the batch": lambda x, truth: (10 * torch.log10(4 / mse(x, truth).mean())).expand(len(x)),
+        "runs over the batch": lambda x, truth: (10 * torch.log10(4 / mse(x, truth).mean())).expand(
+            len(x)
+        ),
         "sums the squares": lambda x, truth: 10 * torch.log10(4 / (48 * mse(x, truth))),
     },
     "13.3": {
@@ -116,8 +124,12 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "nu is forgotten": lambda tau2, nu: time_of((2 * tau2 - 1).clamp(min=0)),
         "no noise is best": lambda tau2, nu: time_of(2 * tau2 - 1 - nu),
         "the mirror": lambda tau2, nu: time_of((2 * tau2 - 1 - nu).abs()),
-        "and not sigma^2": lambda tau2, nu: (2 * tau2 - 1 - nu).clamp(0, 1).sqrt().asin() / (math.pi / 2),
-        "take the root of s first": lambda tau2, nu: (2 * tau2 - 1 - nu).clamp(min=0).atan() / (math.pi / 2),
+        "and not sigma^2": lambda tau2, nu: (
+            (2 * tau2 - 1 - nu).clamp(0, 1).sqrt().asin() / (math.pi / 2)
+        ),
+        "take the root of s first": lambda tau2, nu: (
+            (2 * tau2 - 1 - nu).clamp(min=0).atan() / (math.pi / 2)
+        ),
         "a variance; the level is a time": lambda tau2, nu: (2 * tau2 - 1 - nu).clamp(min=0),
         "this is the angle": lambda tau2, nu: (2 * tau2 - 1 - nu).clamp(min=0).sqrt().atan(),
     },

@@ -1,9 +1,11 @@
-"""Answers to the exercises of lesson 14: RIGHT, written in two ways, and WRONG, each with the fault that it must be told."""
+"""Answers to the exercises of lesson 14: RIGHT, written in two ways, and WRONG, each with the fault
+that it must be told.
+"""
 
 import torch
 
 from minimagen.cascade import seeded
-from minimagen.evaluate import agreement
+from minimagen.evaluation.metrics import agreement
 from minimagen.noise import randn
 
 
@@ -27,7 +29,9 @@ def chained(number, below=lambda drawn: drawn[-1]):
     def answer(stages, seeds):
         drawn, made = [], {s: seeded(s, 0) for s in seeds}
         for j, stage in enumerate(stages):
-            drawn.append(stage(below(drawn) if drawn else None, [number(s, j, made) for s in seeds]))
+            drawn.append(
+                stage(below(drawn) if drawn else None, [number(s, j, made) for s in seeds])
+            )
         return drawn
 
     return answer
@@ -41,7 +45,12 @@ def whose(noise, most):
 
 
 def whose_by_table(noise, most):
-    made = torch.stack([torch.randn(noise.shape, generator=torch.Generator().manual_seed(n)) for n in range(16 * most)])
+    made = torch.stack(
+        [
+            torch.randn(noise.shape, generator=torch.Generator().manual_seed(n))
+            for n in range(16 * most)
+        ]
+    )
     return divmod((made - noise).abs().amax((1, 2, 3)).argmin().item(), 16)
 
 
@@ -104,14 +113,18 @@ WRONG = {
     "14.1": {
         "stage 0's generators": chained(lambda s, j, made: seeded(s, 0)),
         "passed on from stage to stage": chained(lambda s, j, made: made[s]),
-        "s + j is the wrong number": chained(lambda s, j, made: torch.Generator().manual_seed(s + j)),
+        "s + j is the wrong number": chained(
+            lambda s, j, made: torch.Generator().manual_seed(s + j)
+        ),
         "first stage's picture": chained(lambda s, j, made: seeded(s, j), lambda drawn: drawn[0]),
         "this is one batch": lambda stages, seeds: chain(stages, seeds)[-1],
         "should return 3 things": lambda stages, seeds: [None, *chain(stages, seeds)],
     },
     "14.2": {
         "wrong way round": lambda noise, most: whose(noise, most)[::-1],
-        "not the seed in it": lambda noise, most: (lambda s, j: (16 * s + j, j))(*whose(noise, most)),
+        "not the seed in it": lambda noise, most: (lambda s, j: (16 * s + j, j))(
+            *whose(noise, most)
+        ),
         "counted from 0": lambda noise, most: (lambda s, j: (s, j + 1))(*whose(noise, most)),
         "nothing was found": first_stage_alone,
     },
@@ -125,9 +138,15 @@ WRONG = {
     "14.4": {
         "blames the last": last_at_fault,
         "not where it is True": lambda pictures, shows, most: culprit(pictures, ~shows, most),
-        "was not asked": lambda pictures, shows, most: culprit(pictures, torch.ones_like(shows), most),
-        "the answer is -1": lambda pictures, shows, most: culprit(pictures, shows, most).clamp(min=0),
-        "not less": lambda pictures, shows, most: culprit_of(pictures, shows, lambda off: off <= most),
+        "was not asked": lambda pictures, shows, most: culprit(
+            pictures, torch.ones_like(shows), most
+        ),
+        "the answer is -1": lambda pictures, shows, most: culprit(pictures, shows, most).clamp(
+            min=0
+        ),
+        "not less": lambda pictures, shows, most: culprit_of(
+            pictures, shows, lambda off: off <= most
+        ),
         "held against the one below": lambda pictures, shows, most: culprit_of(
             pictures, shows, lambda off: off > most, lambda j: 0
         ),

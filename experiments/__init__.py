@@ -1,0 +1,3 @@
+"""What was measured, and the scripts that measured it: `python -m experiments.NAME` writes
+results/NAME.json.
+"""

@@ -1,0 +1,3 @@
+"""Everything that notebooks need beside the library: set-up, figures, the checks of the exercises,
+the count of it all.
+"""

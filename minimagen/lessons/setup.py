@@ -1,0 +1,101 @@
+"""What every lesson begins with: set-up, and verdicts that read the same on every machine."""
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from minimagen.lessons.figures import COLOURS, DASHES, DPI
+
+
+def setup(seed: int, threads: int | None = 1) -> None:
+    """Begin a lesson: seed every generator, fix the threads, print three digits, give every figure
+    one look.
+
+    seed: a whole number >= 0. threads: a whole number >= 1, or None for all cores (numbers then
+    move in the sixth digit with the machine: print verdicts only). Raises `ValueError` on anything
+    else.
+    """
+    _whole("seed", seed, 0)
+    if threads is not None:
+        _whole("threads", threads, 1)
+        torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - for libraries that still draw from it; a lesson uses generators
+    torch.set_printoptions(precision=3, sci_mode=False)
+    np.set_printoptions(precision=3, suppress=True)
+    _style()
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+
+
+def _style() -> None:
+    import matplotlib as mpl
+
+    mpl.rcdefaults()
+    mpl.rcParams.update(
+        {
+            "axes.prop_cycle": mpl.cycler(color=COLOURS) + mpl.cycler(linestyle=DASHES),
+            "axes.grid": True,
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "figure.constrained_layout.use": True,
+            "figure.dpi": DPI,
+            # also in a dark theme, where a transparent figure would lose its labels
+            "figure.facecolor": "white",
+            "figure.figsize": (7.0, 3.2),
+            "font.size": 10.0,
+            "grid.alpha": 0.3,
+            "legend.frameon": False,
+        }
+    )
+
+
+def check(number: str, mine, reference, tolerance: float) -> None:
+    """Say that equation `number` holds, max |mine - reference| <= tolerance, in one line that no
+    processor changes.
+
+    mine, reference: numbers or tensors of one shape; the reference comes from another route than
+    `mine`. Prints `check 3.4 ✓ within 0.002`. Raises `AssertionError` with the measured difference
+    where it does not hold (a nan never does), and `ValueError` where nothing could fail: no values,
+    one object on both sides, a tolerance that is not a number > 0.
+    """
+    if not 0 < tolerance < math.inf:
+        raise ValueError(f"tolerance must be a number > 0, got {tolerance!r}")
+    if mine is reference:
+        raise ValueError(
+            "reference must come from another route, got the very object that is checked"
+        )
+    a, b = (torch.as_tensor(value, dtype=torch.float64).detach() for value in (mine, reference))
+    if a.shape != b.shape or a.numel() == 0:
+        raise ValueError(
+            f"mine and reference must have one shape and hold values, got {tuple(a.shape)} and "
+            f"{tuple(b.shape)}"
+        )
+    difference = (a - b).abs().max().item()
+    if not difference <= tolerance:
+        raise AssertionError(
+            f"check {number} ✗ differs by {difference:.4g}, more than {tolerance:g}"
+        )
+    print(f"check {number} ✓ within {tolerance:g}")
+
+
+def checkout(*parts: str) -> Path:
+    """The path of a committed file, from wherever a notebook runs: `checkout("experiments",
+    "results", "single.json")`.
+
+    Raises `ValueError` where the file is not there: lessons are opened from a checkout, not from an
+    installed package.
+    """
+    path = Path(__file__).resolve().parents[2].joinpath(*parts)
+    if not path.exists():
+        raise ValueError(
+            f"parts must name what a checkout of minimagen holds, but {path} does not exist"
+        )
+    return path
