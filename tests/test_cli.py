@@ -696,7 +696,7 @@ def test_every_flag_is_explained_and_every_example_is_understood(monkeypatch):
     ]
     assert len(examples) >= 7
     for example in examples:
-        assert parser.parse_args(shlex.split(example)).run
+        assert parser().parse_args(shlex.split(example)).run
 
 
 def test_help_is_quick_and_needs_no_torch(tmp_path):

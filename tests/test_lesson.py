@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minimagen.lessons import checks, lesson
+from minimagen.lessons import checks, lesson, report
 
 pytest.importorskip("IPython")
 
@@ -250,11 +250,11 @@ def test_an_exercise_that_does_not_exist_is_named():
 
 def test_the_report_counts_lesson_02():
     root = lesson.checkout("notebooks").parent
-    found = lesson.count(
+    found = report.count(
         root / "notebooks" / "02_forward_diffusion.ipynb",
         root / "tests" / "answers" / "lesson_02.py",
     )
     assert found == {"equations": 13, "checks": 13, "exercises": 4, "rejected": 26}
-    assert lesson.report().splitlines()[-1].startswith("all ")
+    assert report.report().splitlines()[-1].startswith("all ")
     with pytest.raises(ValueError, match="does not exist"):
         lesson.checkout("notebooks", "nonsense")
