@@ -101,7 +101,11 @@ def dataset(
     split: str, length: int, kinds: dict[str, float] = KINDS, stray: bool = False
 ) -> Shapes:
     return Shapes(
-        SIZE, split, kinds, length, stray=recipes.dataset("shapes", SIZE).stray if stray else ()
+        SIZE,
+        split,
+        kinds,
+        length,
+        distractors=recipes.dataset("shapes", SIZE).distractors if stray else (),
     )
 
 

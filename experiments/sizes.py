@@ -28,7 +28,7 @@ from torch import Tensor
 from minimagen import noise, pixels, samplers, training
 from minimagen.conditioning import Cond, Text
 from minimagen.data.drawing import COLOURS, Facts, Mention, Placed, render
-from minimagen.data.language import parse, word
+from minimagen.data.language import describe, parse
 from minimagen.denoiser import Denoiser
 from minimagen.evaluation import metrics
 from minimagen.files import processor
@@ -84,7 +84,7 @@ def captions(held_out: bool, each: int) -> list[str]:
     for size, colour, shape in SAYINGS:
         facts, wanted = Facts((Mention(shape, colour, size),)), len(found) + each
         while len(found) < wanted:
-            caption = word(facts, "single", held_out, rng)
+            caption = describe(facts, "single", held_out, rng)
             found += (
                 [caption] if parse(caption).objects[0].size else []
             )  # some wordings leave the size out

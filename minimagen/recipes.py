@@ -17,7 +17,7 @@ from minimagen.cascade import stage_of
 from minimagen.checkpoint import SCHEDULES, Settings
 from minimagen.data import Captioned, Folder, Mixture, batches, crops
 from minimagen.data.emoji import ALONE, STYLES, Emoji, vocabulary
-from minimagen.data.language import telling
+from minimagen.data.language import is_content_word
 from minimagen.data.scenes import SCENES, Scenes
 from minimagen.data.shapes import Shapes
 from minimagen.files import make_folder, write
@@ -115,11 +115,11 @@ def dataset(name: str, size: int, split: str = "train") -> Captioned:
     "things" are the emoji named in one word, "two-things" scenes of them, "picnic" those of
     animals, plants, food and drink alone; "some", what a CPU has time for, is shapes, things and
     picnics, as 9 : 3 : 8; "all" is shapes, emoji and scenes, as 3 : 2 : 1. Training captions of
-    shapes come with stray words between theirs.
+    shapes come with distractors between their words.
     """
     if name == "shapes":
-        stray = [word for word in vocabulary() if not telling(word)] if split == "train" else ()
-        return Shapes(size, split, SHARES, stray=stray)
+        distractors = [word for word in vocabulary() if not is_content_word(word)]
+        return Shapes(size, split, SHARES, distractors=distractors if split == "train" else ())
     if name in ALONE:
         return Mixture(*(Emoji(style, size, split, **ALONE[name]) for style in STYLES))
     if name in SCENES:

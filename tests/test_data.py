@@ -24,7 +24,7 @@ from minimagen import pixels
 from minimagen.conditioning import Text
 from minimagen.data import Folder, Mixture, batches, crops, emoji, scenes
 from minimagen.data.drawing import SHAPES
-from minimagen.data.emoji import STYLES, Emoji, records, thing, unseen, wordings
+from minimagen.data.emoji import STYLES, Emoji, records, unseen, with_article, wordings
 from minimagen.data.folder import KEEP_BYTES
 from minimagen.data.scenes import RELATIONS, Scenes, layout
 from minimagen.data.shapes import Shapes
@@ -430,7 +430,7 @@ def test_an_unknown_style_size_or_split_is_named(kind, name, value):
     ],
 )
 def test_a_name_has_its_article_where_it_has_one(caption, said):
-    assert thing(caption) == said
+    assert with_article(caption) == said
 
 
 @pytest.mark.parametrize("kind", [Emoji, Scenes])

@@ -30,10 +30,11 @@ from minimagen.data.language import (
     RELATIONS,
     SIZE_WORDS,
     TRIPLES,
+    Wordings,
+    add_distractors,
+    is_content_word,
     parse,
     reordered,
-    strew,
-    telling,
 )
 from minimagen.data.shapes import KINDS, UNSEEN_PAIRS, Shapes
 
@@ -226,6 +227,23 @@ def test_training_and_held_out_wordings_share_nothing(table):
     assert len(table[1]) / len(set(wordings(table))) >= 0.1
 
 
+def test_captions_are_made_of_the_wordings_that_a_data_set_is_built_with():
+    own = Wordings(
+        frames=(("first {}",), ("{} on the moon",)),
+        nouns=(("a {colour} {shape}",), ("that {colour} {shape}",)),
+        counts=(("{count} {colour} {shape}s",), ("all {count} {colour} {shape}s",)),
+        relations=dict.fromkeys(RELATIONS, (("{0} and {1}",), ("{0} with {1}",))),
+        triples=dict.fromkeys(TRIPLES, (("{0}, {1} and {2}",), ("{0}, {1} with {2}",))),
+    )
+    for split, held_out in (("train", 0), ("held-out", 1)):
+        data = Shapes(32, split, wordings=own)
+        for i in range(200):
+            sentence = data.caption(i)
+            new = [mark for mark in (" on the moon", "that ", "all ", " with ") if mark in sentence]
+            assert len(new) == held_out, sentence
+            assert sentence.startswith("first ") != (" on the moon" in new), sentence
+
+
 # -------------------------------------------------------------------------------------------- items
 
 
@@ -252,12 +270,12 @@ def test_captions_do_not_depend_on_the_platform_or_the_release():
     assert caption(0, "unseen") == "a drawing of one purple square"
 
 
-def test_stray_words_leave_pictures_and_half_of_the_captions_as_they_are():
-    plain, strewn = Shapes(32), Shapes(32, stray=["kettle", "uncle"])
-    same = sum(plain.caption(i) == strewn.caption(i) for i in range(MANY))
+def test_distractors_leave_pictures_and_half_of_the_captions_as_they_are():
+    plain, distracted = Shapes(32), Shapes(32, distractors=["kettle", "uncle"])
+    same = sum(plain.caption(i) == distracted.caption(i) for i in range(MANY))
     assert 0.5 < same / MANY < 0.55  # hardly one of the other half escapes
     for i in range(20):
-        assert torch.equal(plain[i][0], strewn[i][0])
+        assert torch.equal(plain[i][0], distracted[i][0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -288,28 +306,28 @@ def test_every_order_of_an_objects_words_comes():
     }
 
 
-def test_stray_words_take_no_place_of_a_telling_word():
+def test_distractors_take_no_place_of_a_content_word():
     """All that tells something stays beside its object; the rest may give way, the words between
     two shapes too.
     """
-    plain, strewn = Shapes(32), Shapes(32, stray=["kettle"])
+    plain, distracted = Shapes(32), Shapes(32, distractors=["kettle"])
     told = lambda caption: [
-        word for word in re.findall(r"[a-z-]+", caption.lower()) if telling(word)
+        word for word in re.findall(r"[a-z-]+", caption.lower()) if is_content_word(word)
     ]
     gone = 0
     for i in range(MANY):
-        before, after = plain.caption(i), strewn.caption(i)
+        before, after = plain.caption(i), distracted.caption(i)
         assert sorted(told(before)) == sorted(told(after))
         gone += " and " in before and " and " not in after
     assert gone > 0
 
 
-def test_how_often_words_are_strewn_and_give_way():
+def test_how_often_distractors_are_added_and_words_give_way():
     """share x often of the gaps (one more than words) and share x 2 often of the words that tell
     nothing.
     """
     words = "there is a cat or some dog"  # nothing telling
-    found = [strew(words, ["kettle"], random.Random(i)).split() for i in range(4000)]
+    found = [add_distractors(words, ["kettle"], random.Random(i)).split() for i in range(4000)]
     new, kept = (
         sum(part.count("kettle") for part in found),
         sum(len(part) - part.count("kettle") for part in found),
@@ -319,8 +337,8 @@ def test_how_often_words_are_strewn_and_give_way():
     assert abs((new - lost) / (8 * 4000) - 0.5 * 0.15) < 0.01
 
 
-def test_stray_words_come_in_every_gap():
-    shapes = Shapes(32, kinds={"count": 1.0}, stray=["kettle"])
+def test_distractors_come_in_every_gap():
+    shapes = Shapes(32, kinds={"count": 1.0}, distractors=["kettle"])
     places = {
         caption.split().index("kettle") - len(caption.split())
         for caption in map(shapes.caption, range(500))
@@ -332,11 +350,11 @@ def test_stray_words_come_in_every_gap():
 def test_words_that_tell_something_are_known():
     assert all(
         map(
-            telling,
+            is_content_word,
             ["star", "stars", "crosses", "red", "tiny", "medium-sized", "two", "left", "beneath"],
         )
     )
-    assert not any(map(telling, ["kettle", "starry", "bored", "with", "nothing"]))
+    assert not any(map(is_content_word, ["kettle", "starry", "bored", "with", "nothing"]))
 
 
 def test_items_end_where_the_length_says():

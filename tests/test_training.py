@@ -551,9 +551,9 @@ def test_data_sets_have_names(tmp_path):
     assert isinstance(recipes.dataset("shapes", 32), Shapes)
     assert recipes.dataset("shapes", 32).size == 32
     assert recipes.dataset("shapes", 32, "unseen").split == "unseen"
-    assert not recipes.dataset("shapes", 32, "unseen").stray
-    assert "moon" in (stray := recipes.dataset("shapes", 32).stray)
-    assert not {"star", "red", "left", "tiny"} & set(stray)
+    assert not recipes.dataset("shapes", 32, "unseen").distractors
+    assert "moon" in (distractors := recipes.dataset("shapes", 32).distractors)
+    assert not {"star", "red", "left", "tiny"} & set(distractors)
     known = "shapes, emoji, things, scenes, two-things, picnic, some, all"
     with pytest.raises(
         ValueError, match=f"data must be one of {known} or a folder of pictures, got 'shape'"

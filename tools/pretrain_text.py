@@ -54,7 +54,7 @@ from transformers import (
 )
 
 from minimagen.data.drawing import COLOURS, SHAPES, Facts
-from minimagen.data.language import SIZE_WORDS, parse, word
+from minimagen.data.language import SIZE_WORDS, describe, parse
 from minimagen.data.shapes import UNSEEN_PAIRS, Shapes, draw_facts
 from minimagen.files import write
 
@@ -211,7 +211,7 @@ def shape_line(rng: random.Random) -> str:
     """
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     facts = draw_facts(kind, False, rng)
-    first, second = (word(facts, kind, False, rng) for _ in range(2))
+    first, second = (describe(facts, kind, False, rng) for _ in range(2))
     return rng.choice((first, *3 * (f"{first}; {second}",)))
 
 
@@ -228,7 +228,7 @@ def shape_pair(glosses: list[str], rng: random.Random) -> tuple[str, str]:
     definition, to be ignored.
     """
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-    caption = word(draw_facts(kind, False, rng), kind, False, rng)
+    caption = describe(draw_facts(kind, False, rng), kind, False, rng)
     facts = plain(parse(caption))
     if rng.random() < 1 / 3:
         words = [w for w in re.findall("[a-z]+", rng.choice(glosses).lower()) if w not in NAMES]

@@ -148,7 +148,7 @@ def _save(path: Path, shape: tuple[int, ...], pictures) -> None:
             file.write(picture.tobytes())
 
 
-def thing(caption: str) -> str:
+def with_article(caption: str) -> str:
     """The caption with its article where it has one: "a red apple", "an eye", but "grapes" and
     "Santa Claus".
     """
@@ -174,7 +174,12 @@ def wordings(record: dict, style: str) -> list[str]:
     tags = [tag for tag in record["tags"] if tag not in name.lower()]
     tags = random.Random(record["code"]).sample(tags, min(2, len(tags)))
     templates = WORDINGS if tags else WORDINGS[:-1]
-    words = {"style": STYLES[style], "thing": thing(name), "name": name, "tags": " and ".join(tags)}
+    words = {
+        "style": STYLES[style],
+        "thing": with_article(name),
+        "name": name,
+        "tags": " and ".join(tags),
+    }
     return [template.format(**words) for template in templates]
 
 

@@ -4,7 +4,8 @@ them.
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from minimagen.data.drawing import COLOURS, OUTLINES, SHAPES, Facts, Mention
 
@@ -13,7 +14,6 @@ SIZE_WORDS = {
     "medium": ("medium", "medium-sized"),
     "large": ("large", "big", "huge"),
 }
-# Every wording: those of training, then those held out, which no training caption has.
 FRAMES = (
     (
         *(
@@ -148,6 +148,24 @@ COUNTS = (
     ("{count} {size} {colour} {shape}s", "{count} {colour} {shape}s"),
     ("exactly {count} {colour} {shape}s",),
 )
+
+
+Table = tuple[tuple[str, ...], tuple[str, ...]]  # of training, and held out: in no training caption
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """What captions are made of: in each table the wordings of training, then those held out."""
+
+    frames: Table = FRAMES  # around the whole: "a picture of {}"
+    nouns: Table = NOUNS  # one object
+    # two objects, and three, by how each stands to the next
+    relations: Mapping[str | None, Table] = field(default_factory=lambda: RELATIONS)
+    triples: Mapping[str | None, Table] = field(default_factory=lambda: TRIPLES)
+    counts: Table = COUNTS  # two or three of a kind
+
+
+WORDINGS = Wordings()
 _SIZE_OF = {word: size for size, words in SIZE_WORDS.items() for word in words}
 _COUNT_OF = {"two": 2, "three": 3}
 _PLACES = (
@@ -170,10 +188,12 @@ _BREAK = (
 )
 
 
-def telling(word: str) -> bool:
-    """Does this word tell of a page of shapes: a shape, colour, size, number or place?"""
-    told = {*SHAPES, *COLOURS, *_SIZE_OF, *_COUNT_OF, *_PLACES}
-    return word in told or word.removesuffix("s") in told or word.removesuffix("es") in told
+def is_content_word(word: str) -> bool:
+    """Is this word a shape, colour, size, number or place of a page of shapes, in the singular or
+    the plural?
+    """
+    words = {*SHAPES, *COLOURS, *_SIZE_OF, *_COUNT_OF, *_PLACES}
+    return not words.isdisjoint((word, word.removesuffix("s"), word.removesuffix("es")))
 
 
 def parse(caption: str) -> Facts:
@@ -206,12 +226,13 @@ def parse(caption: str) -> Facts:
     return Facts(tuple(objects))
 
 
-def strew(
+def add_distractors(
     caption: str, words: Sequence[str], rng: random.Random, share: float = 0.5, often: float = 0.15
 ) -> str:
-    """With probability `share`, say the caption otherwise: it is `reordered`, each gap, the ends
-    too, takes one of `words` with probability `often`, and each word that is not `telling` gives
-    way to one of them twice as often.
+    """With probability `share`, `reordered` the caption and put distractors between its words.
+
+    Each gap, the ends too, takes one of `words` with probability `often`, and each word that is no
+    content word gives way to one of them twice as often.
     """
     if rng.random() >= share:
         return caption
@@ -219,7 +240,7 @@ def strew(
     parts = []
     for word in reordered(caption, rng).split():
         parts += gap()
-        lost = not telling(word.strip(",:")) and rng.random() < 2 * often
+        lost = not is_content_word(word.strip(",:")) and rng.random() < 2 * often
         parts.append(rng.choice(words) if lost else word)
     return " ".join(parts + gap())
 
@@ -231,7 +252,9 @@ def reordered(caption: str, rng: random.Random) -> str:
     parts = [part.split(" ") for part in re.split(f"({_BREAK})", caption)]
     for part in parts:
         spots = [
-            k for k, word in enumerate(part) if telling(word) and word not in (*_COUNT_OF, *_PLACES)
+            k
+            for k, word in enumerate(part)
+            if is_content_word(word) and word not in (*_COUNT_OF, *_PLACES)
         ]
         said = [part[k] for k in rng.sample(spots, len(spots))]
         for k, word in zip(spots, said, strict=True):
@@ -239,31 +262,34 @@ def reordered(caption: str, rng: random.Random) -> str:
     return "".join(" ".join(part) for part in parts)
 
 
-def word(facts: Facts, kind: str, held_out: bool, rng: random.Random) -> str:
-    """A caption of `facts` of that kind. Held out: one part of it (frame, noun or relation) is a
-    wording training never has.
+def describe(
+    facts: Facts, kind: str, held_out: bool, rng: random.Random, wordings: Wordings = WORDINGS
+) -> str:
+    """A caption of `facts` of that kind, made of `wordings`.
+
+    held_out: one part of it (frame, noun or relation) is a wording that training never has.
     """
     parts = {"single": ("frame", "noun"), "count": ("count",)}.get(
         kind, ("frame", "noun", "relation")
     )
     new = rng.choice(parts) if held_out else None
-    frame = rng.choice(FRAMES[new == "frame"])
+    frame = rng.choice(wordings.frames[new == "frame"])
     if kind == "count":
         o = facts.objects[0]
         count = {2: "two", 3: "three"}[len(facts.objects)]
-        wording = rng.choice(COUNTS[new == "count"])
+        wording = rng.choice(wordings.counts[new == "count"])
         text = wording.format(
             count=count, size=rng.choice(SIZE_WORDS[o.size]), colour=o.colour, shape=o.shape
         )
         return text.replace("crosss", "crosses")
     nouns = [
-        rng.choice(NOUNS[new == "noun"]).format(
+        rng.choice(wordings.nouns[new == "noun"]).format(
             size=rng.choice(SIZE_WORDS[o.size]), colour=o.colour, shape=o.shape
         )
         for o in facts.objects
     ]
     nouns = [re.sub(r"\ba (?=[aeio])", "an ", noun) for noun in nouns]
-    wordings = {1: {None: (("{0}",), ("{0}",))}, 2: RELATIONS, 3: TRIPLES}[len(nouns)][
-        facts.relation
-    ]
-    return frame.format(rng.choice(wordings[new == "relation"]).format(*nouns))
+    orders = {1: {None: (("{0}",), ("{0}",))}, 2: wordings.relations, 3: wordings.triples}[
+        len(nouns)
+    ][facts.relation]
+    return frame.format(rng.choice(orders[new == "relation"]).format(*nouns))

@@ -18,7 +18,7 @@ from minimagen.data.emoji import (
     render,
     rows,
     stable,
-    thing,
+    with_article,
 )
 
 RELATIONS = {  # {a} is the picture on the left, or above
@@ -49,7 +49,7 @@ SCENES = {  # data sets of two, and what `Scenes` is told
 @cache
 def _rows(style: str) -> dict[str, int]:
     """The row of every drawing by what captions call it."""
-    return {thing(record["caption"]): row for row, record in enumerate(records(style))}
+    return {with_article(record["caption"]): row for row, record in enumerate(records(style))}
 
 
 def placed(caption: str) -> tuple[str, str, tuple[int, int]]:
@@ -155,7 +155,7 @@ class Scenes:
         kept = templates.pop(stable("scene", relation, a["code"], b["code"]) % len(templates))
         template = rng.choice(templates) if self.split == "train" else kept
         return template.format(
-            style=STYLES[self.style], a=thing(a["caption"]), b=thing(b["caption"])
+            style=STYLES[self.style], a=with_article(a["caption"]), b=with_article(b["caption"])
         )
 
 

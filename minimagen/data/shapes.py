@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from minimagen.data.drawing import COLOURS, SHAPES, SIZES, Facts, Mention, place, render
-from minimagen.data.language import parse, strew, word
+from minimagen.data.language import WORDINGS, Wordings, add_distractors, describe, parse
 
 # One pair in nine appears in no training caption: the never-seen compositions.
 UNSEEN_PAIRS = frozenset(
@@ -30,10 +30,11 @@ class Shapes:
     fully determined by i.
 
     split: "train"; "held-out" (a wording that no training caption has); "unseen" (a colour and
-    shape never seen together). kinds: weights of "single", "pair", "count", "triple". stray: words
-    for `strew`, which says half of the captions otherwise, so that a network learns to pass over
-    what it does not know, and to look for an object's words on both sides of it. Raises
-    `ValueError` on any other split or kind.
+    shape never seen together). kinds: weights of "single", "pair", "count", "triple".
+    distractors: words for `add_distractors`, which says half of the captions otherwise, so that a
+    network learns to pass over what it does not know, and to look for an object's words on both
+    sides of it. wordings: what the captions are made of. Raises `ValueError` on any other split or
+    kind.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class Shapes:
         split: str = "train",
         kinds: dict[str, float] | None = None,
         length: int = 1_000_000,
-        stray: Sequence[str] = (),
+        distractors: Sequence[str] = (),
+        wordings: Wordings = WORDINGS,
     ):
         kinds = KINDS if kinds is None else kinds
         if split not in ("train", "held-out", "unseen"):
@@ -52,7 +54,7 @@ class Shapes:
                 f"kinds must be among {', '.join(KINDS)}, got {', '.join(kinds) or 'none'}"
             )
         self.size, self.split, self.kinds, self.length = size, split, dict(kinds), length
-        self.stray = stray
+        self.distractors, self.wordings = distractors, wordings
 
     def __len__(self) -> int:
         return self.length
@@ -78,12 +80,11 @@ class Shapes:
         rng = random.Random(f"shapes {self.split} {i}")
         kind = rng.choices(list(self.kinds), list(self.kinds.values()))[0]
         facts = draw_facts(kind, self.split == "unseen", rng)
-        caption = word(facts, kind, self.split == "held-out", rng)
+        caption = describe(facts, kind, self.split == "held-out", rng, self.wordings)
         facts = parse(caption)
-        if self.stray:
-            caption = strew(
-                caption, self.stray, random.Random(f"stray {self.split} {i}")
-            )  # the picture stays the same
+        if self.distractors:  # the picture stays the same
+            rng_of_words = random.Random(f"stray {self.split} {i}")
+            caption = add_distractors(caption, self.distractors, rng_of_words)
         return facts, caption, rng
 
 

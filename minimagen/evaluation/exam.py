@@ -86,7 +86,10 @@ def examine(name: str, drawn: Iterable[Drawn], real: Iterable[Tensor]) -> dict:
         *((pooled_features(picture), edge_width(picture)) for picture in real), strict=True
     )
     rows = {"right": _right(reports), "frechet": _frechet(torch.cat(ours), torch.cat(theirs))}
-    rows["edges"] = {"drawn": _middle(torch.cat(widths)), "real": _middle(torch.cat(sharp))}
+    rows["edges"] = {
+        "drawn": median_width(torch.cat(widths)),
+        "real": median_width(torch.cat(sharp)),
+    }
     if below:
         difference, *shift = torch.cat(below).mean(0).tolist()
         rows["below"] = {"difference": difference, "shift": shift}
@@ -172,7 +175,7 @@ def _frechet(ours: Tensor, theirs: Tensor) -> dict | None:
     }
 
 
-def _middle(widths: Tensor) -> float | None:
+def median_width(widths: Tensor) -> float | None:
     """The median width, flat pictures aside; None where all are flat."""
     found = widths[~widths.isnan()]
     return found.median().item() if len(found) else None

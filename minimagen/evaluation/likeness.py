@@ -36,11 +36,11 @@ class Likeness(nn.Module):
         for width in widths:
             layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), norm(width), nn.SiLU()]
             channels = width
-        self.see = nn.Sequential(*layers)
-        self.tell = nn.Linear(channels * (SIDE >> len(widths)) ** 2, FEATURES)
+        self.encoder = nn.Sequential(*layers)
+        self.head = nn.Linear(channels * (SIDE >> len(widths)) ** 2, FEATURES)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return F.normalize(self.tell(self.see(pictures).flatten(1)), dim=1)
+        return F.normalize(self.head(self.encoder(pictures).flatten(1)), dim=1)
 
 
 @cache
