@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from minimagen import pixels
 from minimagen.conditioning import Text
-from minimagen.data import Folder, Mixture, batches, crops, emoji, scenes
+from minimagen.data import Captioned, Folder, Mixture, batches, crops, emoji, folder, scenes
 from minimagen.data.drawing import SHAPES
 from minimagen.data.emoji import STYLES, Emoji, records, unseen, with_article, wordings
 from minimagen.data.folder import KEEP_BYTES
@@ -33,7 +33,7 @@ from minimagen.files import shipped
 DATA = Path(__file__).parents[1] / "data"
 
 
-class Numbered:
+class Numbered(Captioned):
     """A data set whose item i says i, in its caption and in every pixel."""
 
     def __init__(self, length: int, name: str = "item", size: int = 4):
@@ -447,6 +447,24 @@ def test_a_window_is_that_part_of_the_whole_picture(kind, style):
         assert data.caption(i) == data[i][1]
 
 
+def test_every_data_set_says_an_items_caption_and_cuts_its_windows(tmp_path):
+    save(tmp_path, "a.png")
+    save(tmp_path, "b.png", (10, 200, 10), (16, 30))
+    describe(tmp_path, *({"file_name": f"{name}.png", "text": name} for name in "ab"))
+    shapes, own = Shapes(32, length=9), Folder(tmp_path, 32)
+    mixed = Mixture(shapes, Mixture(own, Ramp(3, size=32)), weights=[1, 3])
+    for data in (shapes, own, mixed, crops(mixed, 24, windows=2), Ramp(3, size=32)):
+        assert isinstance(data, Captioned)
+        for i in range(len(data)):
+            picture, caption = data[i]
+            assert picture.shape == (3, data.size, data.size)
+            assert data.caption(i) == caption
+            assert torch.equal(data.cut(i, 3, 5, 16), picture[:, 3:19, 5:21])
+    assert own.captions == ["a", "b"]
+    assert (shapes.captions, Ramp(3).captions) == ((), ())
+    assert crops(mixed, 24).captions == mixed.captions == ["a", "b"]
+
+
 def test_crops_of_a_mixture_render_the_windows_alone(monkeypatch):
     mixed = Mixture(Mixture(Shapes(256, length=50)), Emoji("noto", 256), weights=[1, 1])
     monkeypatch.setattr(emoji, "rasters", lambda *_: pytest.fail("a whole style was rendered"))
@@ -455,7 +473,7 @@ def test_crops_of_a_mixture_render_the_windows_alone(monkeypatch):
     for i in range(40):
         picture, caption = windows[i]
         assert (picture.shape, picture.dtype) == ((3, 64, 64), torch.uint8)
-        assert caption == mixed.find(i // 2)[0].caption(mixed.find(i // 2)[1])
+        assert caption == windows.caption(i) == mixed.caption(i // 2)
         captions.add("shaded" in caption)
     assert captions == {True, False}
 
@@ -654,6 +672,20 @@ def test_a_folder_larger_than_its_memory_still_gives_every_picture(tmp_path, mon
     assert len(data._kept) == 2 < KEEP_BYTES
 
 
+def test_a_picture_is_decoded_once_for_all_its_windows(tmp_path, monkeypatch):
+    for k in range(3):
+        save(tmp_path, f"{k}.png", (k, k, k))
+    describe(tmp_path, *({"file_name": f"{k}.png", "text": str(k)} for k in range(3)))
+    monkeypatch.setattr("minimagen.data.folder.KEEP_BYTES", 0)
+    decoded, decode = [], folder._decode
+    monkeypatch.setattr(
+        folder, "_decode", lambda file, *rest: decoded.append(file.name) or decode(file, *rest)
+    )
+    windows = crops(Folder(tmp_path, 8), 4, windows=1, tries=5)
+    assert [windows[i][1] for i in range(3)] == ["0", "1", "2"]
+    assert decoded == ["0.png", "1.png", "2.png"]
+
+
 def test_a_folder_that_is_not_there_or_has_no_metadata_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"path must be a folder of pictures, got .*nowhere"):
         Folder(tmp_path / "nowhere")
@@ -767,6 +799,13 @@ def test_a_mixture_of_nothing_is_refused():
             Mixture(*datasets)
 
 
+def test_a_mixture_refuses_pictures_of_several_sizes():
+    with pytest.raises(
+        ValueError, match=r"datasets must have pictures of one size, got sizes \[4, 8\]"
+    ):
+        Mixture(Numbered(3), Numbered(3, size=8))
+
+
 class Ramp(Numbered):
     """One picture whose pixel says where it is, flat but for its right half."""
 
@@ -817,7 +856,7 @@ def test_crops_refuse_numbers_out_of_range(name, value):
 
 def test_a_crop_larger_than_the_picture_is_refused():
     with pytest.raises(ValueError, match="size must be at most the picture's side 4, got 5"):
-        crops(Numbered(2), 5)[0]
+        crops(Numbered(2), 5)
 
 
 def test_batches_resume_where_they_stopped():

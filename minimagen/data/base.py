@@ -9,8 +9,8 @@ the seed and k alone: that is what lets training resume.
 import hashlib
 import itertools
 import random
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,69 +19,99 @@ from minimagen import pixels
 from minimagen.conditioning import Cond, Text
 
 
-class Captioned(Protocol):
-    """What every data set is: shapes, emoji, scenes, a folder, a mixture, crops."""
+class Captioned(ABC):
+    """What every data set is: a sequence of pairs of a picture and its caption.
 
+    A subclass has `size`, `__len__` and `__getitem__`; `caption` and `cut` draw the whole picture
+    unless it knows a shorter way.
+    """
+
+    size: int  # the side of every picture, in pixels
+    captions: Sequence[str] = ()  # all there are, to encode each once; none where without end
+
+    @abstractmethod
     def __len__(self) -> int: ...
 
-    def __getitem__(self, i: int) -> tuple[Tensor, str]: ...
+    @abstractmethod
+    def __getitem__(self, i: int) -> tuple[Tensor, str]:
+        """Item i: the picture, uint8 (3, size, size), and its caption."""
+
+    def caption(self, i: int) -> str:
+        """The caption of item i."""
+        return self[i][1]
+
+    def cut(self, i: int, top: int, left: int, side: int) -> Tensor:
+        """The window of item i's picture from pixel (top, left) on: uint8 (3, side, side)."""
+        return self[i][0][:, top : top + side, left : left + side]
 
 
-class Mixture:
+class Mixture(Captioned):
     """One data set from several: item i comes from data set d with probability weights[d] /
     sum(weights), drawn from i alone.
 
     Without weights each counts as much as it has items. Raises `ValueError` without data sets, on
-    an empty one, or where the weights are not one number >= 0 a data set with a sum above 0.
+    an empty one, on pictures of several sizes, or where the weights are not one number >= 0 a data
+    set with a sum above 0.
     """
 
     def __init__(self, *datasets: Captioned, weights: list[float] | None = None):
-        sizes = [len(data) for data in datasets]
-        if not datasets or 0 in sizes:
+        lengths = [len(data) for data in datasets]
+        if not datasets or 0 in lengths:
             raise ValueError(
-                f"datasets must be one or more, none of them empty, got lengths {sizes}"
+                f"datasets must be one or more, none of them empty, got lengths {lengths}"
             )
-        self.datasets, self.weights = datasets, list(sizes if weights is None else weights)
+        sizes = [data.size for data in datasets]
+        if len(set(sizes)) > 1:
+            raise ValueError(f"datasets must have pictures of one size, got sizes {sizes}")
+        self.datasets, self.size = datasets, sizes[0]
+        self.weights = list(lengths if weights is None else weights)
         if (
-            len(self.weights) != len(sizes)
+            len(self.weights) != len(lengths)
             or not all(0 <= w < float("inf") for w in self.weights)
             or sum(self.weights) <= 0
         ):
             raise ValueError(
-                f"weights must be {len(sizes)} numbers >= 0 with a sum above 0, got {weights}"
+                f"weights must be {len(lengths)} numbers >= 0 with a sum above 0, got {weights}"
             )
 
     @property
     def captions(self) -> list[str]:
         """The captions of those data sets that can list them; the others' are without end."""
-        return [caption for data in self.datasets for caption in getattr(data, "captions", [])]
+        return [caption for data in self.datasets for caption in data.captions]
 
     def __len__(self) -> int:
         return sum(len(data) for data in self.datasets)
 
     def __getitem__(self, i: int) -> tuple[Tensor, str]:
-        _check_index(i, len(self))
-        data, item = self.find(i)
+        data, item = self._choose(i)
         return data[item]
 
-    def find(self, i: int) -> tuple[Captioned, int]:
-        """Item i as an item of a data set that is no mixture."""
+    def caption(self, i: int) -> str:
+        data, item = self._choose(i)
+        return data.caption(item)
+
+    def cut(self, i: int, top: int, left: int, side: int) -> Tensor:
+        data, item = self._choose(i)
+        return data.cut(item, top, left, side)
+
+    def _choose(self, i: int) -> tuple[Captioned, int]:
+        """The data set that item i comes from, and its number there."""
+        _check_index(i, len(self))
         rng = random.Random(f"mixture-{i}")
         data = rng.choices(self.datasets, self.weights)[0]
-        item = rng.randrange(len(data))
-        return data.find(item) if isinstance(data, Mixture) else (data, item)
+        return data, rng.randrange(len(data))
 
 
-class Crops:
+class Crops(Captioned):
     """See `crops`."""
 
     def __init__(self, data: Captioned, size: int, windows: int, tries: int, busy: float):
         self.data, self.size, self.windows, self.tries, self.busy = data, size, windows, tries, busy
 
     @property
-    def captions(self) -> list[str]:
-        """Those of `data`, where it can list them."""
-        return getattr(self.data, "captions", [])
+    def captions(self) -> Sequence[str]:
+        """Those of `data`."""
+        return self.data.captions
 
     def __len__(self) -> int:
         return len(self.data) * self.windows
@@ -89,26 +119,15 @@ class Crops:
     def __getitem__(self, i: int) -> tuple[Tensor, str]:
         _check_index(i, len(self))
         rng = random.Random(f"crops-{i}")
-        data, item = self.data, i // self.windows
-        if isinstance(data, Mixture):
-            data, item = data.find(item)
-        if hasattr(data, "cut"):  # drawn data need not draw the whole page
-            side, caption = data.size, data.caption(item)
-            cut = lambda top, left: data.cut(item, top, left, self.size)
-        else:
-            picture, caption = data[item]
-            side, cut = (
-                picture.shape[-1],
-                lambda top, left: picture[:, top : top + self.size, left : left + self.size],
-            )
-        room = side - self.size
-        if room < 0:
-            raise ValueError(f"size must be at most the picture's side {side}, got {self.size}")
+        room = self.data.size - self.size
         corners = [(rng.randint(0, room), rng.randint(0, room)) for _ in range(self.tries)]
-        found = [cut(top, left) for top, left in corners]
+        windows = [self.data.cut(i // self.windows, *corner, self.size) for corner in corners]
         if rng.random() < self.busy:
-            found.sort(key=lambda window: -window.float().var().item())
-        return found[0].clone(), caption
+            windows.sort(key=lambda window: -window.float().var().item())
+        return windows[0].clone(), self.caption(i)
+
+    def caption(self, i: int) -> str:
+        return self.data.caption(i // self.windows)
 
 
 def crops(
@@ -120,13 +139,15 @@ def crops(
     Imagen trains 256 -> 1024 on crops (appendix F.3). Most of a drawing is flat colour, where there
     is nothing to learn, so a share `busy` of the windows is the one of the largest variance among
     `tries`, and the rest are taken as they fall. The caption stays that of the whole picture.
-    Raises `ValueError` on numbers out of range, or a picture smaller than `size`. Lesson 13.
+    Raises `ValueError` on numbers out of range, or pictures smaller than `size`. Lesson 13.
     """
     for name, value in (("size", size), ("windows", windows), ("tries", tries)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number, at least 1, got {value!r}")
     if not 0 <= busy <= 1:
         raise ValueError(f"busy must be in [0, 1], got {busy!r}")
+    if size > data.size:
+        raise ValueError(f"size must be at most the picture's side {data.size}, got {size}")
     return Crops(data, size, windows, tries, busy)
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from minimagen.data.base import Captioned
 from minimagen.files import cache_folder, shipped, write
 
 STYLES = {"fluent-flat": "flat", "noto": "shaded"}  # the word that names the style in a caption
@@ -217,7 +218,7 @@ def rows(
     return [row for row, record in enumerate(records(style)) if chosen(record)]
 
 
-class Emoji:
+class Emoji(Captioned):
     """One emoji a picture; the items are the pairs (drawing, wording) of a split.
 
     "unseen" holds the concepts that no training caption names (5 %, see `unseen`), each with one

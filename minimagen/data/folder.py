@@ -11,18 +11,15 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-KEEP_BYTES = (
-    2**30
-)  # a Folder keeps decoded pictures up to this much memory, and decodes the others anew
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    Image.DecompressionBombError,
-)  # what Pillow raises on a damaged file
+from minimagen.data.base import Captioned
+
+# A Folder keeps decoded pictures up to this much memory, and decodes the others anew.
+KEEP_BYTES = 2**30
+# What Pillow raises on a damaged file.
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-class Folder:
+class Folder(Captioned):
     """One's own pictures: a folder with `metadata.jsonl` or `metadata.csv` that gives each
     `file_name` its `text`.
 
@@ -50,13 +47,23 @@ class Folder:
         return len(self.lines)
 
     def __getitem__(self, i: int) -> tuple[Tensor, str]:
-        file, text, place = self.lines[i]
-        picture = self._kept.get(i)
-        if picture is None:
-            picture = _picture(file, self.size, place)
-            if (len(self._kept) + 1) * picture.nbytes <= KEEP_BYTES:
-                self._kept[i] = picture
-        return picture.clone(), text
+        return self._picture(i).clone(), self.caption(i)
+
+    def caption(self, i: int) -> str:
+        return self.lines[i][1]
+
+    def cut(self, i: int, top: int, left: int, side: int) -> Tensor:
+        return self._picture(i)[:, top : top + side, left : left + side].clone()
+
+    def _picture(self, i: int) -> Tensor:
+        if i not in self._kept:
+            file, _, place = self.lines[i]
+            picture = _decode(file, self.size, place)
+            # In a full memory the newest gives way: the next is kept while windows are cut of it.
+            if self._kept and (len(self._kept) + 1) * picture.nbytes > KEEP_BYTES:
+                self._kept.popitem()
+            self._kept[i] = picture
+        return self._kept[i]
 
 
 def _metadata(folder: Path) -> list[tuple[Path, str, str]]:
@@ -74,7 +81,7 @@ def _metadata(folder: Path) -> list[tuple[Path, str, str]]:
             f"{folder} must hold metadata.jsonl or metadata.csv with a file_name and a text for "
             "each picture"
         )
-    found = []
+    lines = []
     for number, row in _jsonl(file) if file.suffix == ".jsonl" else _csv(file):
         place = f"{file}, line {number}"
         values = [row.get(field) for field in ("file_name", "text")]
@@ -83,10 +90,10 @@ def _metadata(folder: Path) -> list[tuple[Path, str, str]]:
                 raise ValueError(
                     f"{place}: {field} must be a text that is not empty, got {value!r}"
                 )
-        found.append((folder / values[0], values[1].strip(), place))
-    if not found:
+        lines.append((folder / values[0], values[1].strip(), place))
+    if not lines:
         raise ValueError(f"{file} must give at least one picture its caption, but has no captions")
-    return found
+    return lines
 
 
 def _jsonl(file: Path) -> Iterator[tuple[int, dict]]:
@@ -128,7 +135,7 @@ def _check_picture(file: Path, place: str) -> None:
         raise ValueError(f"{place}: the picture {file} is broken: {error}") from error
 
 
-def _picture(file: Path, size: int, place: str) -> Tensor:
+def _decode(file: Path, size: int, place: str) -> Tensor:
     try:
         with Image.open(file) as image:
             square = ImageOps.fit(

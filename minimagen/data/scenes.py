@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from minimagen import pixels
+from minimagen.data.base import Captioned
 from minimagen.data.emoji import (
     STYLES,
     check,
@@ -69,7 +70,7 @@ def placed(caption: str) -> tuple[str, str, tuple[int, int]]:
     raise ValueError(f"caption must be one of a scene of two emoji, got {caption!r}")
 
 
-class Scenes:
+class Scenes(Captioned):
     """Two different emoji on white and what stands where: "a flat drawing of a red apple to the
     left of a cat".
 

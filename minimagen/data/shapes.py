@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from minimagen.data.base import Captioned
 from minimagen.data.drawing import COLOURS, SHAPES, SIZES, Facts, Mention, place, render
 from minimagen.data.language import WORDINGS, Wordings, add_distractors, describe, parse
 
@@ -25,7 +26,7 @@ UNSEEN_PAIRS = frozenset(
 KINDS = {"single": 0.7, "pair": 0.2, "count": 0.05, "triple": 0.05}
 
 
-class Shapes:
+class Shapes(Captioned):
     """Captioned pages: `len(shapes)`, `shapes[i] -> (uint8 (3, size, size), caption)`, each item
     fully determined by i.
 
