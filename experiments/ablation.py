@@ -38,6 +38,7 @@ from minimagen.conditioning import Cond, Text
 from minimagen.data import batches
 from minimagen.data.shapes import KINDS, Shapes
 from minimagen.denoiser import Denoiser
+from minimagen.evaluation import registry
 from minimagen.evaluation.alignment import alignment
 from minimagen.evaluation.metrics import bootstrap
 from minimagen.files import processor, write
@@ -105,7 +106,7 @@ def dataset(
         split,
         kinds,
         length,
-        distractors=recipes.dataset("shapes", SIZE).distractors if stray else (),
+        distractors=registry.dataset("shapes", SIZE).distractors if stray else (),
     )
 
 

@@ -24,7 +24,8 @@ from PIL import Image
 from minimagen import pixels
 from minimagen.cascade import Cascade
 from minimagen.evaluation.alignment import alignment
-from minimagen.evaluation.exam import both_recognised, paper, recognised
+from minimagen.evaluation.exam import captions_and_references
+from minimagen.evaluation.recognition import both_recognised, recognised
 from minimagen.files import processor, write
 
 KINDS, CAPTIONS, BATCH, READ = ("single", "pair", "triple", "things", "picnic"), 128, 32, 64
@@ -50,7 +51,7 @@ def measured(folder: Path, encoder: str | None, strip: Path) -> dict:
     base = Cascade(base.encoder, [replace(base.stages[0], weight=WEIGHT)], base.settings)
     size, right, shown = base.stages[0].size, {}, []
     for kind in KINDS:
-        captions, _ = paper(*ASKED[kind], CAPTIONS, READ)
+        captions, _ = captions_and_references(*ASKED[kind], CAPTIONS, READ)
         drawn = torch.cat(
             [base.draw(captions[i : i + BATCH], i)[0] for i in range(0, CAPTIONS, BATCH)]
         )

@@ -23,7 +23,7 @@ from minimagen.cascade import Cascade
 from minimagen.data.drawing import COLOURS, SHAPES
 from minimagen.data.language import FRAMES, NOUNS, RELATIONS, SIZE_WORDS
 from minimagen.evaluation.alignment import alignment
-from minimagen.evaluation.exam import paper
+from minimagen.evaluation.exam import captions_and_references
 from minimagen.files import processor, shipped, write
 
 CAPTIONS, BATCH, SEED = 512, 32, 1
@@ -78,7 +78,9 @@ def states(base: Cascade) -> dict[str, float]:
 def main() -> None:
     """Draw, read, sort, write."""
     base = Cascade.load(shipped("weights") / "base", device="cpu")
-    captions, _ = paper("shapes", "held-out", "pair", CAPTIONS, base.stages[0].size)
+    captions, _ = captions_and_references(
+        "shapes", "held-out", "pair", CAPTIONS, base.stages[0].size
+    )
     pictures = torch.cat(
         [base.draw(captions[i : i + BATCH], SEED + i)[0] for i in range(0, CAPTIONS, BATCH)]
     )

@@ -15,11 +15,7 @@ from torch import Tensor
 from minimagen import checkpoint, pixels
 from minimagen.cascade import stage_of
 from minimagen.checkpoint import SCHEDULES, Settings
-from minimagen.data import Captioned, Folder, Mixture, batches, crops
-from minimagen.data.emoji import ALONE, STYLES, Emoji, vocabulary
-from minimagen.data.language import is_content_word
-from minimagen.data.scenes import SCENES, Scenes
-from minimagen.data.shapes import Shapes
+from minimagen.data import Captioned, batches, crops
 from minimagen.files import make_folder, write
 from minimagen.guidance import drop_text
 from minimagen.noise import MAX_LOGSNR
@@ -99,46 +95,6 @@ RECIPES = {
 WEIGHTS = {"x0": velocity_weight, "v": None, "eps": None}  # of the loss, by target
 STAGES = tuple(dict.fromkeys(stage for stage, _ in RECIPES))
 PROFILES = tuple(dict.fromkeys(profile for _, profile in RECIPES))
-DATA = ("shapes", *ALONE, *SCENES, "some", "all")
-SHARES = {
-    "single": 0.25,
-    "pair": 0.4,
-    "count": 0.05,
-    "triple": 0.3,
-}  # of the shapes that a network is trained on
-
-
-def dataset(name: str, size: int, split: str = "train") -> Captioned:
-    """The captioned data of that name, else the folder of that path. Emoji and scenes of them come
-    in both styles.
-
-    "things" are the emoji named in one word, "two-things" scenes of them, "picnic" those of
-    animals, plants, food and drink alone; "some", what a CPU has time for, is shapes, things and
-    picnics, as 9 : 3 : 8; "all" is shapes, emoji and scenes, as 3 : 2 : 1. Training captions of
-    shapes come with distractors between their words.
-    """
-    if name == "shapes":
-        distractors = [word for word in vocabulary() if not is_content_word(word)]
-        return Shapes(size, split, SHARES, distractors=distractors if split == "train" else ())
-    if name in ALONE:
-        return Mixture(*(Emoji(style, size, split, **ALONE[name]) for style in STYLES))
-    if name in SCENES:
-        return Mixture(*(Scenes(style, size, split, **SCENES[name]) for style in STYLES))
-    if name == "some":
-        return Mixture(
-            *(dataset(part, size, split) for part in ("shapes", "things", "picnic")),
-            weights=[9, 3, 8],
-        )
-    if name == "all":
-        return Mixture(
-            *(dataset(part, size, split) for part in ("shapes", "emoji", "scenes")),
-            weights=[3, 2, 1],
-        )
-    if not Path(name).exists():
-        raise ValueError(
-            f"data must be one of {', '.join(DATA)} or a folder of pictures, got {name!r}"
-        )
-    return Folder(name, size)
 
 
 def follow(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from minimagen import recipes
+from minimagen.evaluation.registry import dataset
 from minimagen.noise import cosine
 from minimagen.text import TextEncoder
 
@@ -18,7 +19,7 @@ SHORT = {"base": (32, 50, 32, 4), "sr256": (256, 60, 8, 8), "sr1024": (1024, 40,
 def test_half_a_minute_of_the_recipe_lowers_the_loss_many_times(stage, tmp_path):
     size, steps, batch, times = SHORT[stage]
     recipe = replace(recipes.RECIPES[stage, "cpu"], steps=steps, warm=10, batch=batch, save=steps)
-    run = recipes.follow(recipe, recipes.dataset("shapes", size), TextEncoder(), tmp_path / stage)
+    run = recipes.follow(recipe, dataset("shapes", size), TextEncoder(), tmp_path / stage)
     losses = torch.stack([step.losses.mean() for _, step in run])
     assert len(losses) == steps
     assert losses[-10:].mean() < losses[:10].mean() / times
@@ -38,7 +39,7 @@ def test_training_takes_its_noise_from_the_shifted_schedule(tmp_path):
     atan(e^(-c/2)).
     """
     recipe = replace(recipes.RECIPES["base", "cpu"], steps=3, warm=1, batch=64, save=3)
-    data = recipes.dataset("shapes", 16)
+    data = dataset("shapes", 16)
     levels = torch.cat(
         [step.logsnr for _, step in recipes.follow(recipe, data, TextEncoder(), tmp_path)]
     )

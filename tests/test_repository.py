@@ -35,7 +35,8 @@ ORDER = (
     *("data.base", "data.folder", "data.drawing", "data.language", "data.shapes"),
     *("data.emoji", "data.scenes"),
     *("evaluation.metrics", "evaluation.reader", "evaluation.alignment", "evaluation.likeness"),
-    *("evaluation.exam", "recipes"),
+    *("evaluation.recognition", "evaluation.registry", "evaluation.exam"),
+    "recipes",
     *("cli.common", "cli.draw", "cli.train", "cli.evaluate", "cli.parser", "cli"),
     *("lessons.figures", "lessons.setup", "lessons.lesson", "lessons.checks", "lessons.report"),
 )

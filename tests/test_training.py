@@ -21,8 +21,6 @@ from torch import nn
 
 from minimagen import checkpoint, recipes
 from minimagen.conditioning import Cond, Text
-from minimagen.data import Crops, Folder, Mixture
-from minimagen.data.emoji import STYLES, Emoji, records
 from minimagen.data.shapes import Shapes
 from minimagen.denoiser import Denoiser
 from minimagen.guidance import drop_text
@@ -545,49 +543,6 @@ def test_training_may_begin_with_another_stage_s_weights(tmp_path):
         follow("sr256", tmp_path / "d", source=tmp_path / "first")
     with pytest.raises(ValueError, match=r"stage.json is missing"):
         follow("base", tmp_path / "e", source=tmp_path / "nowhere")
-
-
-def test_data_sets_have_names(tmp_path):
-    assert isinstance(recipes.dataset("shapes", 32), Shapes)
-    assert recipes.dataset("shapes", 32).size == 32
-    assert recipes.dataset("shapes", 32, "unseen").split == "unseen"
-    assert not recipes.dataset("shapes", 32, "unseen").distractors
-    assert "moon" in (distractors := recipes.dataset("shapes", 32).distractors)
-    assert not {"star", "red", "left", "tiny"} & set(distractors)
-    known = "shapes, emoji, things, scenes, two-things, picnic, some, all"
-    with pytest.raises(
-        ValueError, match=f"data must be one of {known} or a folder of pictures, got 'shape'"
-    ):
-        recipes.dataset("shape", 32)
-    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
-    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "red"}\n')
-    folder = recipes.dataset(str(tmp_path), 4)
-    assert isinstance(folder, Folder)
-    assert folder[0][0].shape == (3, 4, 4)
-    assert isinstance(recipes.crops(folder, 2), Crops)
-
-
-@pytest.mark.skipif(not (ROOT / "data" / "emoji").is_dir(), reason="the emoji are not built here")
-def test_drawn_data_sets_have_names_too():
-    for name in ("emoji", "things", "scenes", "two-things", "picnic", "some", "all"):
-        data = recipes.dataset(name, 16)
-        assert isinstance(data, Mixture)
-        picture, caption = data[5]
-        assert (picture.shape, picture.dtype) == ((3, 16, 16), torch.uint8)
-        assert caption
-    things = recipes.dataset("things", 16).datasets
-    assert [part.items for part in things] == [Emoji(style, 16, words=1).items for style in STYLES]
-    shown = [
-        records(part.style)[row]
-        for part in recipes.dataset("picnic", 16).datasets
-        for row in part.rows
-    ]
-    assert {record["group"] for record in shown} == {"animals-nature", "food-drink"}
-    assert not any(" " in record["caption"] for record in shown)
-    some = recipes.dataset("some", 16)
-    assert some.weights == [9, 3, 8]
-    alone = [recipes.dataset(name, 16) for name in ("shapes", "things", "picnic")]
-    assert [part[0][1] for part in some.datasets] == [part[0][1] for part in alone]
 
 
 def test_the_recipes_can_go_on_from_the_shipped_weights():

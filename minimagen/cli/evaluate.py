@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from minimagen import __version__
 from minimagen.cli.common import ProgressBars, metadata, with_flags
+from minimagen.evaluation.registry import examined
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -16,10 +17,11 @@ def evaluate(args: argparse.Namespace) -> None:
     from minimagen.evaluation import exam
     from minimagen.files import write
 
-    if args.kind and args.data != "shapes":
-        raise ValueError(f"kind belongs to the shapes, got it with {args.data}")
+    examined(args.data, args.kind)
     cascade = with_flags(Cascade.load(args.weights, args.device, args.text_encoder), args)
-    captions, real = exam.paper(args.data, args.split, args.kind, args.captions, args.size)
+    captions, references = exam.captions_and_references(
+        args.data, args.split, args.kind, args.captions, args.size
+    )
     bars = ProgressBars(args.quiet)
 
     def drawn():
@@ -31,8 +33,8 @@ def evaluate(args: argparse.Namespace) -> None:
             )
         bars.close()
 
-    rows = exam.examine(args.data, drawn(), real)
-    asked = {
+    rows = exam.examine(args.data, drawn(), references)
+    question = {
         name: getattr(args, name) for name in ("data", "split", "kind", "captions", "size", "seed")
     }
     print(
@@ -42,22 +44,24 @@ def evaluate(args: argparse.Namespace) -> None:
     _print_marks(rows)
     if args.out:
         stages = metadata(cascade, "", args.seed, args)["stages"]
-        content = json.dumps({**asked, "stages": stages, **rows}, indent=1) + "\n"
+        content = json.dumps({**question, "stages": stages, **rows}, indent=1) + "\n"
         write(args.out, lambda path: path.write_text(content, encoding="utf-8"))
 
 
 def _print_marks(rows: dict) -> None:
     for name, row in rows["right"].items():
-        told = "no caption states one"
+        share = "no caption states one"
         if row:
-            told = f"{row['share']:6.1%}   95 % interval {row['low']:.1%} to {row['high']:.1%}"
-        print(f"  {name:<9} {told}")
-    if found := rows["frechet"]:
+            share = f"{row['share']:6.1%}   95 % interval {row['low']:.1%} to {row['high']:.1%}"
+        print(f"  {name:<9} {share}")
+    if distance := rows["frechet"]:
         print(
-            f"  Fréchet distance to {found['n']} real pictures ({found['features']}): "
-            f"{found['drawn']:.3f}"
+            f"  Fréchet distance to {distance['n']} real pictures ({distance['features']}): "
+            f"{distance['drawn']:.3f}"
         )
-        print(f"     beside it, that of {found['n']} other real pictures: {found['real']:.3f}")
+        print(
+            f"     beside it, that of {distance['n']} other real pictures: {distance['real']:.3f}"
+        )
     if rows["edges"]["drawn"]:
         print(
             f"  edges are {rows['edges']['drawn']:.2f} pixels wide, those of real pictures "

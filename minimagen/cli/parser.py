@@ -7,6 +7,7 @@ from minimagen import __version__
 from minimagen.cli.draw import draw
 from minimagen.cli.evaluate import evaluate, info
 from minimagen.cli.train import train
+from minimagen.evaluation.registry import DATASETS, EXAMINED, KINDS, SPLITS, described
 
 EXAMPLES = """`minimagen draw --help` (or train, evaluate, info) tells what each flag does.
 
@@ -102,11 +103,7 @@ def _train_parser(commands) -> None:
     sub.add_argument(
         "--data",
         default="shapes",
-        help="shapes, emoji, scenes (of two emoji), things (emoji named in one word), two-things "
-        "(scenes of those), "
-        "picnic (scenes of two animals, plants or foods named so), some (shapes, things and "
-        "picnics), all, "
-        "or a folder of your own: pictures and a metadata.jsonl "
+        help=f"{described(DATASETS)}, or a folder of your own: pictures and a metadata.jsonl "
         'with a line {"file_name": "a.png", "text": "a red kite"} for each (default: shapes)',
     )
     sub.add_argument(
@@ -170,23 +167,21 @@ def _evaluate_parser(commands) -> None:
     )
     sub.add_argument(
         "--split",
-        choices=("train", "held-out", "unseen"),
+        choices=SPLITS,
         default="held-out",
         help="held-out: wordings that training never had; unseen: colours and shapes never seen "
         "together (default: held-out)",
     )
     sub.add_argument(
         "--data",
-        choices=("shapes", "emoji", "things", "scenes", "two-things", "picnic"),
+        choices=EXAMINED,
         default="shapes",
-        help="what the captions speak of; things: emoji named in one word, two-things: scenes of "
-        "those, "
-        "picnic: scenes of two animals, plants or foods (default: shapes)",
+        help=f"what the captions speak of: {described(EXAMINED)} (default: shapes)",
     )
     sub.add_argument(
         "--kind",
-        choices=("single", "pair", "count", "triple"),
-        help="captions of one kind (default: all)",
+        choices=KINDS,
+        help="captions of one kind, where the data set has kinds (default: all)",
     )
     sub.add_argument("--size", type=int, default=64, help="the stage to score (default: 64)")
     sub.add_argument(

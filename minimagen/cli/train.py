@@ -12,6 +12,7 @@ def train(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from minimagen import recipes
+    from minimagen.evaluation.registry import dataset
     from minimagen.text import TextEncoder
 
     recipe = recipes.RECIPES[args.stage, args.profile]
@@ -30,7 +31,7 @@ def train(args: argparse.Namespace) -> None:
         recipe = replace(recipe, settings=replace(recipe.settings, size=args.size))
     accelerator = _accelerator(args.profile, args.bf16)
     encoder = TextEncoder(args.text_encoder, accelerator.device)
-    data = recipes.dataset(args.data, recipe.settings.size)
+    data = dataset(args.data, recipe.settings.size)
     steps = recipes.follow(
         recipe,
         data,

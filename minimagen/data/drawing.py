@@ -128,8 +128,8 @@ def place(facts: Facts, rng: random.Random) -> tuple[Placed, ...]:
         spots = spots or _in_order(radii, facts.relation or rng.choice(("left of", "above")), rng)
         if spots:
             colours = [o.colour or rng.choice(list(COLOURS)) for o in facts.objects]
-            found = zip(facts.objects, colours, spots, radii, strict=True)
-            return tuple(Placed(o.shape, colour, x, y, r) for o, colour, (x, y), r in found)
+            objects = zip(facts.objects, colours, spots, radii, strict=True)
+            return tuple(Placed(o.shape, colour, x, y, r) for o, colour, (x, y), r in objects)
     raise ValueError(f"facts: these objects do not fit on one page: {facts}")
 
 

@@ -32,10 +32,6 @@ WORDINGS = (  # each names the style, so that a caption says which one of all th
     "{name}, {style} drawing",
     "a {style} drawing of {thing}, {tags}",
 )
-ALONE = {
-    "emoji": {},
-    "things": {"words": 1},
-}  # data sets of one emoji by name, and what `Emoji` is told
 
 
 def stable(*words: str) -> int:
@@ -122,20 +118,20 @@ def rasters(style: str, size: int) -> np.ndarray:
     source = hashlib.sha256("".join(documents).encode()).hexdigest()
     path = cache_folder() / "emoji" / f"{style}-{size}-{source[:16]}.npy"
     shape = (len(documents), 3, size, size)
-    found = _opened(path, shape)
-    if found is None:
+    pictures = _opened(path, shape)
+    if pictures is None:
         bar = tqdm(documents, desc=f"rendering {style} at {size}", disable=None, leave=False)
         write(path, lambda temporary: _save(temporary, shape, map(render, bar)))
-        found = _opened(path, shape)
-    return found
+        pictures = _opened(path, shape)
+    return pictures
 
 
 def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        pictures = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.shape == shape and found.dtype == np.uint8 else None
+    return pictures if pictures.shape == shape and pictures.dtype == np.uint8 else None
 
 
 def _save(path: Path, shape: tuple[int, ...], pictures) -> None:
@@ -213,8 +209,8 @@ def rows(
     groups: of these alone, as Unicode sorts emoji ("food-drink").
     """
     short = lambda record: words is None or len(record["caption"].split()) <= words
-    asked = lambda record: short(record) and (groups is None or record["group"] in groups)
-    chosen = lambda record: unseen(record["code"]) == (split == "unseen") and asked(record)
+    fits = lambda record: short(record) and (groups is None or record["group"] in groups)
+    chosen = lambda record: unseen(record["code"]) == (split == "unseen") and fits(record)
     return [row for row, record in enumerate(records(style)) if chosen(record)]
 
 

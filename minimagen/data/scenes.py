@@ -40,11 +40,6 @@ RELATIONS = {  # {a} is the picture on the left, or above
         "a {style} drawing with {b} at the bottom and {a} at the top",
     ),
 }
-SCENES = {  # data sets of two, and what `Scenes` is told
-    "scenes": {},
-    "two-things": {"words": 1},
-    "picnic": {"words": 1, "groups": ("animals-nature", "food-drink")},
-}
 
 
 @cache
@@ -63,8 +58,8 @@ def placed(caption: str) -> tuple[str, str, tuple[int, int]]:
                 named = re.escape(template.replace("{style}", word))
                 for name in "ab":
                     named = named.replace(re.escape(f"{{{name}}}"), f"(?P<{name}>.+)")
-                found = re.fullmatch(named, caption)
-                rows = [_rows(style).get(found[name]) for name in "ab"] if found else [None]
+                match = re.fullmatch(named, caption)
+                rows = [_rows(style).get(match[name]) for name in "ab"] if match else [None]
                 if None not in rows:
                     return style, relation, (rows[0], rows[1])
     raise ValueError(f"caption must be one of a scene of two emoji, got {caption!r}")

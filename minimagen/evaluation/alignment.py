@@ -11,13 +11,13 @@ from torch import Tensor
 
 from minimagen.data.drawing import Facts
 from minimagen.data.language import parse
-from minimagen.evaluation.metrics import bootstrap
+from minimagen.evaluation.metrics import mark, share_interval
 from minimagen.evaluation.reader import Seen, read
 
 
 @dataclass(frozen=True)
 class AlignmentReport:
-    """What `alignment` found: each picture's verdicts, and their shares as .objects .colours .sizes
+    """What `alignment` says: each picture's verdicts, and their shares as .objects .colours .sizes
     .relation .all.
 
     right: name -> (B,) bool. stated: (B,) bool, the captions that state a relation: `relation` is a
@@ -26,6 +26,13 @@ class AlignmentReport:
 
     right: dict[str, Tensor]
     stated: Tensor
+
+    @classmethod
+    def joined(cls, reports: Sequence["AlignmentReport"]) -> "AlignmentReport":
+        """The reports of several batches as one."""
+        names = reports[0].right
+        right = {name: torch.cat([report.right[name] for report in reports]) for name in names}
+        return cls(right, torch.cat([report.stated for report in reports]))
 
     def counted(self, name: str) -> Tensor:
         """The verdicts that the share called `name` is the mean of. Raises `ValueError` on a name
@@ -39,8 +46,12 @@ class AlignmentReport:
         return self.counted(name).double().mean().item()
 
     def interval(self, name: str) -> tuple[float, float]:
-        """The 95 % bootstrap interval over captions of `share`."""
-        return bootstrap(self.counted(name))
+        """The 95 % interval of `share`, `share_interval`."""
+        return share_interval(self.counted(name))
+
+    def marks(self) -> dict[str, dict | None]:
+        """Every share with its interval, ready for JSON; None where no caption asks for it."""
+        return {name: mark(self.counted(name)) for name in self.right}
 
     objects = property(lambda self: self.share("objects"))
     colours = property(lambda self: self.share("colours"))

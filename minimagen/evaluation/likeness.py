@@ -98,8 +98,8 @@ def _extent(ink: Tensor) -> tuple[int, int]:
     """The first row that holds ink and the one after the last, of sums (H,); all rows where none
     does.
     """
-    found = (ink > EDGE * ink.max()).nonzero()[:, 0]
-    return (int(found[0]), int(found[-1]) + 1) if len(found) else (0, len(ink))
+    inked = (ink > EDGE * ink.max()).nonzero()[:, 0]
+    return (int(inked[0]), int(inked[-1]) + 1) if len(inked) else (0, len(ink))
 
 
 def halves(picture: Tensor, relation: str) -> tuple[Tensor, Tensor]:
@@ -112,8 +112,8 @@ def halves(picture: Tensor, relation: str) -> tuple[Tensor, Tensor]:
     ink = _ink(picture).sum(2 - along)
     quarter = len(ink) // 4
     middle = ink[quarter:-quarter]
-    least = (middle == middle.min()).nonzero()[:, 0]
-    cut = quarter + int(least[len(least) // 2])
+    emptiest = (middle == middle.min()).nonzero()[:, 0]
+    cut = quarter + int(emptiest[len(emptiest) // 2])
     first, second = picture.clone(), picture.clone()
     first.narrow(along, cut, len(ink) - cut).fill_(1)
     second.narrow(along, 0, cut).fill_(1)

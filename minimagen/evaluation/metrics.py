@@ -3,6 +3,7 @@ sharp an edge is.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,12 +13,30 @@ from torch.nn import functional as F
 from minimagen.pixels import resize
 
 
+def share_interval(right: Tensor | tuple[int, int]) -> tuple[float, float]:
+    """The 95 % Wilson interval of p = k / n: all q with (p - q)^2 <= z^2 q (1 - q) / n, z = 1.96.
+
+    right: n verdicts, (n,) bool, or (k, n) itself. Where all are right, or none, it is no single
+    point, as the bootstrap's would be. (NaN, NaN) where n is 0. Raises `ValueError` unless
+    0 <= k <= n. Wilson 1927, "Probable inference, the law of succession".
+    """
+    from scipy.stats import binomtest  # takes half a second
+
+    k, n = right if isinstance(right, tuple) else (int(right.sum()), len(right))
+    if not 0 <= k <= n:
+        raise ValueError(f"right must be (k, n) with 0 <= k <= n, got {(k, n)}")
+    if n == 0:
+        return math.nan, math.nan
+    interval = binomtest(k, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def bootstrap(values: Tensor, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
     """The 95 % percentile interval of the mean of `values` (N,): the means of `resamples` draws of
     N with replacement.
 
-    The draws come from a generator of their own, seeded with `seed`. (NaN, NaN) where there are no
-    values.
+    For means that are no shares; of a share, `share_interval`. The draws come from a generator of
+    their own, seeded with `seed`. (NaN, NaN) where there are no values.
     """
     if len(values) == 0:
         return math.nan, math.nan
@@ -43,24 +62,43 @@ def pooled_features(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(images.float(), 8).flatten(1)
 
 
+def mark(right: Tensor) -> dict | None:
+    """A share and its interval, ready for JSON, of n verdicts (n,) bool: {share, low, high}, or
+    None where there are none.
+    """
+    low, high = share_interval(right)
+    return {"share": right.double().mean().item(), "low": low, "high": high} if len(right) else None
+
+
 @dataclass(frozen=True)
 class RetrievalReport:
     """ranks (B,): how many real pictures are nearer to each drawing than the one that its caption
-    names; 0 is a find.
+    names; 0 is a hit. features: the name of those that were compared.
     """
 
     ranks: Tensor
+    features: str = ""
 
-    def found(self, k: int = 1) -> Tensor:
+    @classmethod
+    def joined(cls, reports: Sequence["RetrievalReport"]) -> "RetrievalReport":
+        """The reports of several batches as one."""
+        return cls(torch.cat([report.ranks for report in reports]), reports[0].features)
+
+    def hits(self, k: int = 1) -> Tensor:
         """(B,) bool: the picture named is among the k nearest."""
         return self.ranks < k
 
     def share(self, k: int = 1) -> float:
-        return self.found(k).double().mean().item()
+        return self.hits(k).double().mean().item()
 
     def interval(self, k: int = 1) -> tuple[float, float]:
-        """The 95 % bootstrap interval of `share`."""
-        return bootstrap(self.found(k))
+        """The 95 % interval of `share`, `share_interval`."""
+        return share_interval(self.hits(k))
+
+    def marks(self) -> dict[str, dict | None]:
+        """The shares among the nearest 1 and 5, each with its interval, ready for JSON."""
+        shares = {f"top {k}": mark(self.hits(k)) for k in (1, 5)}
+        return {name: row and {**row, "features": self.features} for name, row in shares.items()}
 
 
 def retrieval(ours: Tensor, theirs: Tensor, truth: Tensor) -> RetrievalReport:
@@ -68,7 +106,7 @@ def retrieval(ours: Tensor, theirs: Tensor, truth: Tensor) -> RetrievalReport:
     features.
 
     ours (B, F) features of the drawings, theirs (N, F) of all real pictures, truth (B,) integers:
-    drawing i should be real picture truth[i]. Of pictures with equal features each counts as found.
+    drawing i should be real picture truth[i]. Of pictures with equal features each counts as a hit.
     Raises `ValueError` where truth is not B indices into theirs.
     """
     if truth.shape != ours.shape[:1] or not bool(((truth >= 0) & (truth < len(theirs))).all()):

@@ -32,8 +32,8 @@ _INKS = np.array(list(COLOURS.values()), float)
 
 @dataclass(frozen=True)
 class Seen:
-    """One object found on a page: centre (x, y) and half extent r in page widths, `match` its
-    overlap with the named shape.
+    """One object as it is read: centre (x, y) and half extent r in page widths, `match` its overlap
+    with the named shape.
 
     shape and colour are "unknown" where nothing of the world fits.
     """
@@ -79,8 +79,8 @@ def read(picture: Tensor) -> list[Seen]:
             coverage = ((255 - page[box]) @ towards / (towards @ towards)).clip(0, 1) * (
                 owner[box] == i
             )
-            found = _object(coverage, colour, (box[1].start, box[0].start), len(page))
-            seen.append(replace(found, shape=UNKNOWN) if i in cut else found)
+            one = _object(coverage, colour, (box[1].start, box[0].start), len(page))
+            seen.append(replace(one, shape=UNKNOWN) if i in cut else one)
     return seen
 
 
