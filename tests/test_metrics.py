@@ -42,6 +42,8 @@ def test_the_interval_of_a_share_is_the_closed_form_of_wilson(k, n):
     assert share_interval(verdicts) == share_interval((k, n))
     assert share_interval(verdicts)[0] < 1
     assert share_interval(verdicts)[1] > 0
+    # No rounding may put an end beyond the share: error bars are their differences.
+    assert share_interval((k, n))[0] <= k / n <= share_interval((k, n))[1]
 
 
 def test_the_interval_of_a_share_is_a_point_never_and_of_nothing_nan():

@@ -1,4 +1,4 @@
-"""Train the network that recognises emoji (`minimagen/likeness.py`): `python -m
+"""Train the network that recognises emoji (`minimagen/evaluation/likeness.py`): `python -m
 tools.train_likeness`.
 
 A batch holds pictures of one style, each twice, spoilt in two different ways: bent, shifted,
