@@ -92,19 +92,19 @@ def test_the_shipped_data_without_weights_stays_under_seven_megabytes():
 
 @pytest.mark.parametrize(("style", "count"), [("fluent-flat", 1592), ("noto", 1645)])
 def test_a_style_has_its_drawings_once_each_with_caption_and_tags(style, count):
-    found = records(style)
-    assert len(found) == count
+    drawings = records(style)
+    assert len(drawings) == count
     for field in ("code", "caption", "svg"):
-        assert len({record[field] for record in found}) == count
+        assert len({record[field] for record in drawings}) == count
     assert all(
         record["tags"] and record["svg"].startswith("<") and ":" not in record["caption"]
-        for record in found
+        for record in drawings
     )
     skin = {f"1f3f{letter}" for letter in "bcdef"}
     assert not any(
-        skin & set(parts := record["code"].split("-")) or "fe0f" in parts for record in found
+        skin & set(parts := record["code"].split("-")) or "fe0f" in parts for record in drawings
     )
-    assert ("1f533" in {record["code"] for record in found}) == (style != "fluent-flat")
+    assert ("1f533" in {record["code"] for record in drawings}) == (style != "fluent-flat")
 
 
 def test_the_digits_are_those_of_scikit_learn():
@@ -937,7 +937,7 @@ def script():
 def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_which_is_above(
     script,
 ):
-    draw, rng, found = (
+    draw, rng, seen = (
         script.sources(validation=False)["things, said plainly"],
         random.Random(0),
         set(),
@@ -951,8 +951,8 @@ def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_wh
             if two := re.search(rf"(fox|owl|jar)[^,]* {word} [^,]*(fox|owl|jar)", said):
                 upper, lower = two.groups()[::-1] if word in low else two.groups()
                 assert re.search(f"{upper} above .*{lower}", written), (said, written)
-                found.add(word)
-    assert found == {*low, *high}
+                seen.add(word)
+    assert seen == {*low, *high}
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-3])
@@ -963,7 +963,7 @@ def test_pretraining_goes_on_from_an_encoder_at_the_rate_that_is_asked_for(
     monkeypatch.setattr(torch, "compile", lambda forward, **_: compiled.append(forward) or forward)
     monkeypatch.setattr(script, "BATCH", 2)
     source, out = DATA / "weights" / "text", tmp_path / "text"
-    asked = [
+    flags = [
         "--from",
         str(source),
         "--out",
@@ -975,7 +975,7 @@ def test_pretraining_goes_on_from_an_encoder_at_the_rate_that_is_asked_for(
         "--compile",
         "--float32",
     ]
-    monkeypatch.setattr(sys, "argv", ["pretrain_text.py", *asked])
+    monkeypatch.setattr(sys, "argv", ["pretrain_text.py", *flags])
     script.main()
     log = json.loads((out / "training_log.json").read_text())
     assert len(compiled) == 1

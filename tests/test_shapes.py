@@ -60,8 +60,8 @@ def noun(wording, mention, word=None):
     return re.sub(r"\ba (?=[aeio])", "an ", text)
 
 
-def told(wording, mention):
-    """What of an object's facts a wording tells."""
+def stated(wording, mention):
+    """What of an object's facts a wording states."""
     return Mention(mention.shape, mention.colour, mention.size if "{size}" in wording else None)
 
 
@@ -83,7 +83,7 @@ def test_parse_reads_every_frame_noun_size_colour_and_shape():
         for (colour, shape), (size, word) in itertools.product(places, words):
             mention = Mention(shape, colour, size)
             assert parse(frame.format(noun(wording, mention, word))) == Facts(
-                (told(wording, mention),)
+                (stated(wording, mention),)
             )
 
 
@@ -100,7 +100,7 @@ def test_parse_reads_every_relation_in_the_order_of_the_facts(table, number):
                 for _ in nouns
             ]
             sentence = frame.format(wording.format(*map(noun, nouns, objects)))
-            assert parse(sentence) == Facts(tuple(map(told, nouns, objects)), relation), sentence
+            assert parse(sentence) == Facts(tuple(map(stated, nouns, objects)), relation), sentence
 
 
 def test_parse_reads_every_count():
@@ -114,7 +114,7 @@ def test_parse_reads_every_count():
                 count=word, size=size_word, colour=colour, shape=shape
             ).replace("crosss", "crosses")
             assert parse(sentence) == Facts(
-                (told(wording, Mention(shape, colour, size)),) * number
+                (stated(wording, Mention(shape, colour, size)),) * number
             ), sentence
 
 
@@ -151,12 +151,12 @@ def test_no_caption_of_training_or_held_out_wordings_has_an_unseen_pair(split):
 
 
 def test_every_unseen_caption_has_an_unseen_pair():
-    found = [
+    unseen = [
         {(o.colour, o.shape) for o in parse(caption(i, "unseen")).objects} & UNSEEN_PAIRS
         for i in range(MANY)
     ]
-    assert all(len(pairs) == 1 for pairs in found)
-    assert set().union(*found) == UNSEEN_PAIRS
+    assert all(len(pairs) == 1 for pairs in unseen)
+    assert set().union(*unseen) == UNSEEN_PAIRS
 
 
 def test_a_tenth_of_the_pairs_is_unseen():
@@ -310,13 +310,13 @@ def test_distractors_take_no_place_of_a_content_word():
     two shapes too.
     """
     plain, distracted = Shapes(32), Shapes(32, distractors=["kettle"])
-    told = lambda caption: [
+    content = lambda caption: [
         word for word in re.findall(r"[a-z-]+", caption.lower()) if is_content_word(word)
     ]
     gone = 0
     for i in range(MANY):
         before, after = plain.caption(i), distracted.caption(i)
-        assert sorted(told(before)) == sorted(told(after))
+        assert sorted(content(before)) == sorted(content(after))
         gone += " and " in before and " and " not in after
     assert gone > 0
 
@@ -326,10 +326,10 @@ def test_how_often_distractors_are_added_and_words_give_way():
     nothing.
     """
     words = "there is a cat or some dog"  # nothing telling
-    found = [add_distractors(words, ["kettle"], random.Random(i)).split() for i in range(4000)]
+    changed = [add_distractors(words, ["kettle"], random.Random(i)).split() for i in range(4000)]
     new, kept = (
-        sum(part.count("kettle") for part in found),
-        sum(len(part) - part.count("kettle") for part in found),
+        sum(part.count("kettle") for part in changed),
+        sum(len(part) - part.count("kettle") for part in changed),
     )
     lost = 7 * 4000 - kept
     assert abs(lost / (7 * 4000) - 0.5 * 0.3) < 0.01

@@ -61,24 +61,14 @@ def read(picture: Tensor) -> list[Seen]:
     from scipy import ndimage
 
     page = _levels(picture)
-    departure = np.linalg.norm(255 - page, axis=2)
-    reach = max(1, round(len(page) / 32))  # two pixels at 64: less than the gap between two objects
-    peak = ndimage.maximum_filter(departure, size=2 * reach + 1)
-    spots, _ = ndimage.label(departure > np.maximum(FAINT, peak / 2), structure=np.ones((3, 3)))
-    distance, (rows, columns) = ndimage.distance_transform_edt(spots == 0, return_indices=True)
+    spots, owner = _segment(page)
     cut = {*spots[0], *spots[-1], *spots[:, 0], *spots[:, -1]}
-    owner = np.where(
-        distance <= reach, spots[rows, columns], 0
-    )  # the soft border belongs to the nearest spot
     seen = []
     for i, box in enumerate(ndimage.find_objects(owner), 1):
         ink = spots[box] == i
         if ink.sum() >= SPECK * page.shape[0] * page.shape[1]:
             colour, rgb = _colour(page[box][ink])
-            towards = 255 - rgb
-            coverage = ((255 - page[box]) @ towards / (towards @ towards)).clip(0, 1) * (
-                owner[box] == i
-            )
+            coverage = _coverage(page[box], rgb) * (owner[box] == i)
             one = _object(coverage, colour, (box[1].start, box[0].start), len(page))
             seen.append(replace(one, shape=UNKNOWN) if i in cut else one)
     return seen
@@ -103,6 +93,26 @@ def _levels(picture: Tensor) -> np.ndarray:
     return (small.permute(1, 2, 0).double().numpy() + 1) * 127.5
 
 
+def _segment(page: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of the spot of ink that each pixel lies in, 0 for the page, and of the one that it
+    belongs to, as soft borders do: (H, W) twice.
+    """
+    from scipy import ndimage
+
+    departure = np.linalg.norm(255 - page, axis=2)
+    reach = max(1, round(len(page) / 32))  # two pixels at 64: less than the gap between two objects
+    peak = ndimage.maximum_filter(departure, size=2 * reach + 1)
+    spots, _ = ndimage.label(departure > np.maximum(FAINT, peak / 2), structure=np.ones((3, 3)))
+    distance, (rows, columns) = ndimage.distance_transform_edt(spots == 0, return_indices=True)
+    return spots, np.where(distance <= reach, spots[rows, columns], 0)
+
+
+def _coverage(pixels: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """How far each pixel (..., 3) lies on the way from white, 0, to `ink` (3,), 1."""
+    towards = 255 - ink
+    return ((255 - pixels) @ towards / (towards @ towards)).clip(0, 1)
+
+
 def _colour(pixels: np.ndarray) -> tuple[str, np.ndarray]:
     """The name of an object's colour and the colour itself, from its pixels (N, 3): the median of
     those fully covered.
@@ -110,9 +120,8 @@ def _colour(pixels: np.ndarray) -> tuple[str, np.ndarray]:
     departure = np.linalg.norm(255 - pixels, axis=1)
     rgb = np.median(pixels[departure >= 0.9 * np.quantile(departure, 0.9)], axis=0)
     gaps = np.linalg.norm(_INKS - rgb, axis=1)
-    towards = 255 - rgb
-    along = ((255 - pixels) @ towards / (towards @ towards)).clip(0, 1)
-    stray = np.linalg.norm(255 - along[:, None] * towards - pixels, axis=1) > FAR
+    mixed = 255 - _coverage(pixels, rgb)[:, None] * (255 - rgb)
+    stray = np.linalg.norm(mixed - pixels, axis=1) > FAR
     known = gaps.min() <= FAR and stray.mean() <= STRAY
     return (list(COLOURS)[gaps.argmin()] if known else UNKNOWN), rgb
 
