@@ -72,16 +72,15 @@ def verdict(number: str, answer) -> str:
     if number not in EXERCISES:
         raise ValueError(f"number must be that of an exercise, such as '2.1', got {number!r}")
     try:
-        if answer is None or answer is ...:
+        if blank(answer):
             raise _Unsolved
         EXERCISES[number].judge(answer)
     except (_Unsolved, NotImplementedError):
         return f"○ {number} not solved yet"
     except Wrong as wrong:
         return f"✗ {number} {wrong}"
-    except (
-        Exception
-    ) as error:  # whatever an answer may raise is told as a verdict, so that "run all" goes on
+    except Exception as error:
+        # whatever an answer may raise becomes a verdict, so that "run all" goes on
         message = str(error).partition("\n")[0]
         return f"✗ {number} your function raised {type(error).__name__}{_line(error)}: {message}"
     return f"● {number} solved"
@@ -105,6 +104,11 @@ def _line(error: Exception) -> str:
     )
 
 
+def blank(result) -> bool:
+    """Whether this is what a stub leaves or returns, None or `...`, and so no answer yet."""
+    return result is None or result is ...
+
+
 def same(
     mine,
     expected,
@@ -119,7 +123,7 @@ def same(
     Raises `Wrong` with that sentence, or with the shape or the difference where none fits, and
     counts None and ... as not solved yet.
     """
-    if mine is None or mine is ...:
+    if blank(mine):
         raise _Unsolved
     expected = torch.as_tensor(expected, dtype=torch.float64)
     mine = _tensor(mine, what)
@@ -144,7 +148,7 @@ def parts(result, *names: str) -> list:
     Raises `Wrong` naming them where there are more or fewer, and counts None and ... as not solved
     yet.
     """
-    if result is None or result is ...:
+    if blank(result):
         raise _Unsolved
     if not isinstance(result, tuple | list) or len(result) != len(names):
         raise Wrong(f"the function should return {len(names)} things: {', '.join(names)}")
@@ -177,7 +181,7 @@ def _load(lesson: str) -> None:
 def __getattr__(name: str):
     lesson = name.split("_")[1] if name.startswith("ex_") else ""
     if lesson.isdigit() and (
-        found := getattr(import_module(f"{__name__}.lesson_{lesson:0>2}"), name, None)
+        check := getattr(import_module(f"{__name__}.lesson_{lesson:0>2}"), name, None)
     ):
-        return found
+        return check
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

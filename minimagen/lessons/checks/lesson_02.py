@@ -4,10 +4,7 @@ import torch
 
 from minimagen.ddpm import cosine_betas, linear_betas
 from minimagen.lessons.checks import exercise, parts, same
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from minimagen.lessons.checks.inputs import normal
 
 
 @exercise("2.1", points=2, minutes=5)
@@ -16,8 +13,8 @@ def ex_2_1(diffuse) -> None:
     a picture.
     """
     x0, eps, abar = (
-        _normal(3, 3, 3, 3, seed=21),
-        _normal(3, 3, 3, 3, seed=22),
+        normal(3, 3, 3, 3, seed=21),
+        normal(3, 3, 3, 3, seed=22),
         torch.tensor([0.9, 0.5, 0.04]).double(),
     )
     a = abar.reshape(3, 1, 1, 1)

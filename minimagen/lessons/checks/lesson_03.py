@@ -3,12 +3,9 @@
 import torch
 
 from minimagen.ddpm import cosine_betas, linear_betas, posterior_tables
-from minimagen.lessons.checks import Wrong, exercise, same
+from minimagen.lessons.checks import Wrong, blank, exercise, same
+from minimagen.lessons.checks.inputs import normal
 from minimagen.variational import gaussian_kl
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @exercise("3.1", points=3, minutes=15)
@@ -16,7 +13,7 @@ def ex_3_1(posterior_mean) -> None:
     """posterior_mean(x0, x_t, abar_s, abar_t) -> the mean of q(x_s | x_t, x0), equations 3.11 and
     2.4; abar (B,), s < t.
     """
-    x0, x_t = _normal(3, 3, 3, 3, seed=31), _normal(3, 3, 3, 3, seed=32)
+    x0, x_t = normal(3, 3, 3, 3, seed=31), normal(3, 3, 3, 3, seed=32)
     abar_s, abar_t = torch.tensor([0.9, 0.6, 0.2]).double(), torch.tensor([0.5, 0.4, 0.02]).double()
 
     def mean(s, t, c0=None, ct=None):
@@ -87,13 +84,13 @@ def ex_3_3(step_term_of) -> None:
     averaged over the draws.
     """
     x0, eps, betas, k = (
-        _normal(200, seed=33) / 2 + 1,
-        _normal(200, seed=34),
+        normal(200, seed=33) / 2 + 1,
+        normal(200, seed=34),
         linear_betas(30) * 10,
         11,
     )
     result = step_term_of(x0, eps, k, betas, betas[k], _guess)
-    if result is not None and result is not ... and torch.as_tensor(result).numel() > 1:
+    if not blank(result) and torch.as_tensor(result).numel() > 1:
         raise Wrong("step_term_of should return one number, the mean over the draws")
     same(
         result,

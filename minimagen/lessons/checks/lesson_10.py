@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 
 from minimagen.lessons.checks import exercise, same
-
-
-def _normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from minimagen.lessons.checks.inputs import normal
 
 
 @exercise("10.1", points=3, minutes=10)
@@ -17,7 +14,7 @@ def ex_10_1(attend) -> None:
     """attend(q, k, v) -> (N, e): N pixels look at L words, eq. 10.1 with the logits of 10.2; q (N,
     d), k (L, d), v (L, e).
     """
-    q, k, v = _normal(4, 9, seed=101), _normal(4, 9, seed=102), _normal(4, 3, seed=103)
+    q, k, v = normal(4, 9, seed=101), normal(4, 9, seed=102), normal(4, 3, seed=103)
     scores = q @ k.T
     faults = {
         "the logits are not divided by the root of d (eq. 10.2)": scores.softmax(1) @ v,
@@ -39,7 +36,7 @@ def ex_10_1(attend) -> None:
         @ v,
     }
     same(attend(q, k, v), (scores / 3).softmax(1) @ v, faults, what="what the pixels read")
-    q, k, v = _normal(5, 2, seed=104), _normal(3, 2, seed=105), _normal(3, 4, seed=106)
+    q, k, v = normal(5, 2, seed=104), normal(3, 2, seed=105), normal(3, 4, seed=106)
     same(
         attend(q, k, v),
         (q @ k.T / math.sqrt(2)).softmax(1) @ v,
@@ -52,7 +49,7 @@ def ex_10_2(weights) -> None:
     """weights(scores, mask) -> like scores: equation 10.3 for a batch; scores (B, heads, L, L),
     mask (B, L) bool.
     """
-    scores = _normal(2, 3, 4, 4, seed=107)
+    scores = normal(2, 3, 4, 4, seed=107)
     mask = torch.tensor([[True, True, False, False], [True, True, True, False]])
     keys, rows = mask[:, None, None, :], mask[:, None, :, None]
     expected = scores.masked_fill(~keys, -torch.inf).softmax(3)
@@ -140,7 +137,7 @@ def ex_10_4(pool) -> None:
     """pool(tokens, mask, w) -> (B, D): attention pooling with one query w (D,) over real tokens;
     (B, L, D), (B, L) bool.
     """
-    tokens, w = _normal(3, 4, 4, seed=108), _normal(4, seed=109)
+    tokens, w = normal(3, 4, 4, seed=108), normal(4, seed=109)
     mask = torch.arange(4) < torch.tensor([4, 2, 3])[:, None]
     tokens[~mask] = 5.0
     scores, real = tokens @ w, mask[..., None].double()

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from minimagen.lessons.checks import Wrong, exercise, same
+from minimagen.lessons.checks import Wrong, blank, exercise, same
 
 # what was asked, what is on the page, whether it obeys, and what to say to whoever judges otherwise
 PAGES = [
@@ -71,10 +71,10 @@ def ex_11_1(obeys) -> None:
     """obeys(asked, seen) -> bool: an order of `seen` in which every mention fits, and nothing is
     left over.
     """
-    for asked, seen, right, sentence in PAGES:
-        answer = obeys(list(asked), list(seen))
-        given = answer if answer is None or answer is ... else float(answer)
-        same(given, float(right), {sentence: float(not right)}, what="the verdict")
+    for caption, page, right, sentence in PAGES:
+        answer = obeys(list(caption), list(page))
+        mine = answer if blank(answer) else float(answer)
+        same(mine, float(right), {sentence: float(not right)}, what="the verdict")
 
 
 def _shares(n: int, decays) -> torch.Tensor:
