@@ -11,10 +11,9 @@ from torch import Tensor
 
 from minimagen import pixels
 
-# Okabe and Ito 2008: safe for the colour-blind; the dashes tell two lines apart without any colour.
+# The colours of lessons.mplstyle, for a figure that names one.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ("-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)))
-DPI = 100
+DPI = 100  # given to every saved figure, since a notebook's backend may have set its own
 # colours in a shown figure: a picture of noise hardly compresses, and a notebook should stay small
 TONES = 128
 

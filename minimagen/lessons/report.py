@@ -1,5 +1,5 @@
-"""`python -m minimagen.lessons.report report` counts, lesson by lesson, what is derived, checked
-and asked.
+"""`python -m minimagen.lessons.report` counts, lesson by lesson, equations, their checks, exercises
+and the wrong answers that these reject.
 """
 
 import argparse
@@ -64,9 +64,7 @@ def report() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m minimagen.lessons.lesson", description="count what the lessons hold"
-    )
-    parser.add_argument("what", choices=["report"])
-    parser.parse_args()
+    argparse.ArgumentParser(
+        prog="python -m minimagen.lessons.report", description="count what the lessons hold"
+    ).parse_args()
     print(report())

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minimagen.lessons.figures import COLOURS, DASHES, DPI
+STYLE = Path(__file__).with_name("lessons.mplstyle")
 
 
 def setup(seed: int, threads: int | None = 1) -> None:
@@ -30,31 +30,17 @@ def setup(seed: int, threads: int | None = 1) -> None:
     _style()
 
 
-def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+def _whole(name: str, value: object, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"{name} must be a whole number, at least {minimum}, got {value!r}")
 
 
 def _style() -> None:
     import matplotlib as mpl
+    from matplotlib import style
 
     mpl.rcdefaults()
-    mpl.rcParams.update(
-        {
-            "axes.prop_cycle": mpl.cycler(color=COLOURS) + mpl.cycler(linestyle=DASHES),
-            "axes.grid": True,
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "figure.constrained_layout.use": True,
-            "figure.dpi": DPI,
-            # also in a dark theme, where a transparent figure would lose its labels
-            "figure.facecolor": "white",
-            "figure.figsize": (7.0, 3.2),
-            "font.size": 10.0,
-            "grid.alpha": 0.3,
-            "legend.frameon": False,
-        }
-    )
+    style.use(STYLE)
 
 
 def check(number: str, mine, reference, tolerance: float) -> None:
