@@ -10,7 +10,8 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 SOLUTIONS := $(sort $(wildcard notebooks/solutions/*.ipynb))
 BENCHMARKS := speed efficient_unet cascade
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadscope
-NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=3600
+# An hour a cell: under other work a lesson is slow, and only what would never end is to be ended.
+NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=3600
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lessons classroom lab lint weights benchmark clean
