@@ -1,5 +1,5 @@
-"""Lesson 14. The cascade: a stage is one network with its way of sampling, and a picture passes
-from stage to stage.
+"""Lessons 00 and 14. The cascade: a stage is one network with its way of sampling, and a picture
+passes from stage to stage.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

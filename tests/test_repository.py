@@ -53,6 +53,8 @@ def dotted(path: Path) -> str:
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = sorted({dotted(path) for path in SOURCES} - {"minimagen", "minimagen.__main__"})
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SCRIPTS = sorted(path for name in ("tools", "experiments") for path in (ROOT / name).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -135,12 +137,11 @@ def home(name: str) -> str:
 
 def package(name: str) -> str:
     """The package, of PACKAGES, that a module belongs to."""
-    top, *rest = name.split(".")
-    if top != "minimagen":
-        return top
-    room = (rest or ["cascade"])[0]  # the front page names what the cascade needs
-    flat = {"__main__": "cli"} | dict.fromkeys(RUN, "run") | dict.fromkeys(MATHEMATICS, PACKAGES[0])
-    return flat.get(room, room)
+    top, _, inner = name.partition(".")
+    room = inner.partition(".")[0]
+    flat = {"": "mathematics", "__main__": "cli"} | dict.fromkeys(RUN, "run")
+    flat |= dict.fromkeys(MATHEMATICS, "mathematics")
+    return flat.get(room, room) if top == "minimagen" else top
 
 
 def too_high(name: str, imported: set[str]) -> list[str]:
@@ -188,6 +189,80 @@ def test_no_module_imports_itself_by_way_of_others():
     graph["minimagen.data.base"] |= {"minimagen.data"}
     with pytest.raises(graphlib.CycleError):
         list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def package_imports() -> set[tuple[str, str]]:
+    """The pairs of packages of which one imports from the other, notebooks included."""
+    sources = {package(dotted(path)): set() for path in (*SOURCES, *SCRIPTS)}
+    for path in (*SOURCES, *SCRIPTS):
+        sources[package(dotted(path))] |= imports(tree(path))
+    sources["notebooks"] = set().union(*(imports(notebook_code(path)) for path in NOTEBOOKS))
+    pairs = {(above, package(name)) for above, names in sources.items() for name in names}
+    return {(above, below) for above, below in pairs if above != below}
+
+
+def notebook_code(path: Path) -> ast.Module:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return ast.parse("\n".join(code))
+
+
+def reachable(start: str, arrows: set[tuple[str, str]]) -> set[str]:
+    """All that lies at the end of one arrow or more."""
+    ends = {below for above, below in arrows if above == start}
+    return ends.union(*(reachable(below, arrows) for below in ends))
+
+
+def test_the_drawing_of_the_architecture_is_true():
+    drawing = re.search(r"```mermaid\n(.*?)```", CONTRIBUTING, re.DOTALL)[1]
+    nodes = dict(re.findall(r'^ +(\w+)\["(.+)"\]$', drawing, re.MULTILINE))
+    arrows = set(re.findall(r"^ +(\w+) --> (\w+)$", drawing, re.MULTILINE))
+    assert set(nodes) == {*PACKAGES, "notebooks"}
+    places = [word for label in nodes.values() for word in label.split() if "/" in word]
+    assert len(places) == len(nodes)
+    assert [place for place in places if not (ROOT / place).exists()] == []
+    real = package_imports()
+    assert arrows - real == set(), "an arrow that no import needs"
+    hidden = {pair for pair in real if pair[1] not in reachable(pair[0], arrows)}
+    assert hidden == set(), "an import that no arrow shows"
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table beneath a heading of CONTRIBUTING.md, cell by cell."""
+    part = CONTRIBUTING.partition(f"### {heading}\n")[2].partition("\n#")[0]
+    rows = [line for line in part.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def test_the_table_of_modules_names_every_module_once_and_no_other():
+    names = [name for row in table("The modules") for name in re.findall(r"`([\w.]+)`", row[0])]
+    inits = {name for name in MODULES if (ROOT / name.replace(".", "/")).is_dir()}
+    flat_packages = {f"minimagen.{name}" for name in MATHEMATICS} & inits
+    parts = {name for name in MODULES if name.rpartition(".")[0] in flat_packages}
+    checks = {name for name in MODULES if name.startswith("minimagen.lessons.checks.")}
+    listed = set(MODULES) - parts - checks - (inits - flat_packages - {"minimagen.lessons.checks"})
+    assert sorted(f"minimagen.{name}" for name in names) == sorted(listed)
+
+
+def test_the_table_of_modules_has_the_order_of_the_mathematics():
+    names = [name for row in table("The modules") for name in re.findall(r"`([\w.]+)`", row[0])]
+    assert [name for name in names if name in MATHEMATICS] == [*MATHEMATICS]
+
+
+def test_the_code_of_every_lesson_is_where_the_table_says():
+    rows = dict(table("Where a lesson's code is"))
+    titles = {path: json.loads(path.read_text("utf-8"))["cells"][0]["source"] for path in NOTEBOOKS}
+    heads = ["".join(title).splitlines()[0][2:].replace(" · ", " ", 1) for title in titles.values()]
+    assert [*rows] == heads
+    assert len(rows) == 15
+    for (title, cell), path in zip(rows.items(), NOTEBOOKS, strict=True):
+        name = cell.strip("`")
+        assert name in MODULES
+        assert name in imports(notebook_code(path)), f"{path.name} does not import from {name}"
+        place = ROOT / name.replace(".", "/")
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        said = re.findall(r"Lessons? ((?:\d\d(?:, | and )?)+)", ast.get_docstring(tree(file)))
+        assert title[:2] in " ".join(said), f"the docstring of {name} does not name the lesson"
 
 
 def test_every_form_of_import_is_seen():
@@ -660,7 +735,7 @@ def test_continuous_integration_runs_make_test_on_every_python():
 
 
 def test_every_extra_that_is_promised_or_that_make_installs_exists():
-    assert set(EXTRAS) == {"notebooks", "test", "bench", "classroom", "browser", "oracle", "minilm"}
+    assert set(EXTRAS) == {"notebooks", "test", "classroom", "browser", "oracle", "minilm"}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     installed = {
         extra
@@ -668,15 +743,14 @@ def test_every_extra_that_is_promised_or_that_make_installs_exists():
         for extra in names.split(",")
     }
     assert installed - {"core"} <= set(EXTRAS)
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    assert {
-        "demo",
-        "test",
-        "classroom",
-        "lab",
-        "lint",
-        "weights",
-        "benchmark",
-        "clean",
-        "help",
-    } <= targets
+
+
+def test_the_table_of_targets_is_true_and_every_script_that_make_runs_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()) <= targets
+    promised = re.findall(r"^\| `make ([a-z-]+)` \|", CONTRIBUTING, re.MULTILINE)
+    assert set(promised) == targets - {"help"}
+    benchmarks = re.search(r"^BENCHMARKS := (.*)$", makefile, re.MULTILINE)[1].split()
+    scripts = re.findall(r"-m ((?:tools|minimagen)\.\w+)", makefile)
+    assert all(is_module(name) for name in (*scripts, *(f"experiments.{b}" for b in benchmarks)))
