@@ -4,6 +4,7 @@ what is never written.
 
 import ast
 import graphlib
+import inspect
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbval.plugin
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -537,6 +539,8 @@ def test_a_cell_of_a_notebook_may_take_an_hour():
     limits = re.findall(r"--nbval-(cell|kernel-startup)-timeout=(\d+)", makefile)
     assert dict(limits) == {"cell": str(HOUR), "kernel-startup": str(HOUR)}
     assert build_lessons.LIMIT == HOUR
+    # the name that nbval has for how long it waits for outputs
+    assert "self.output_timeout = " in inspect.getsource(nbval.plugin.IPyNbCell)
     item = SimpleNamespace(output_timeout=5)
     runpy.run_path(str(ROOT / "notebooks" / "conftest.py"))["pytest_itemcollected"](item)
     assert item.output_timeout == HOUR
