@@ -643,7 +643,7 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Pretrain the small T5 encoder on text alone, or probe the one in --out."
     )
@@ -670,7 +670,11 @@ def main() -> None:
         action="store_true",
         help="probe the encoder in --out and write the result to its log",
     )
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
     log_file = given.out / "training_log.json"
     if given.probe:
         log = {**json.loads(log_file.read_text()), "probe": probe_both(given.out)}

@@ -74,6 +74,16 @@ def marks(net: Likeness, real: dict[str, Tensor]) -> dict:
     return found
 
 
+def save(net: Likeness, log: dict, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.bfloat16() for name, tensor in net.state_dict().items()}
+    write(folder / "weights.safetensors", lambda path: save_file(weights, path))
+    write(
+        folder / "training_log.json",
+        lambda path: path.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8"),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1500)
@@ -107,19 +117,11 @@ def main() -> None:
             "batch": BATCH,
             "seconds": round(time.time() - began),
             "machine": processor(),
-        }
-        told |= {
             "threads": torch.get_num_threads(),
             "top 1 of 512 spoilt drawings": marks(net.eval(), real),
             "log": log,
         }
-    given.out.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.bfloat16() for name, tensor in net.state_dict().items()}
-    write(given.out / "weights.safetensors", lambda path: save_file(weights, path))
-    write(
-        given.out / "training_log.json",
-        lambda path: path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8"),
-    )
+    save(net, told, given.out)
     print(json.dumps(told["top 1 of 512 spoilt drawings"]))
 
 

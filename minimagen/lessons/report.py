@@ -1,5 +1,6 @@
-"""`python -m minimagen.lessons.report` counts, lesson by lesson, equations, their checks, exercises
-and the wrong answers that these reject.
+"""`python -m minimagen.lessons.report` counts what the lessons hold.
+
+Of each: equations, their checks, exercises, and the stored wrong answers that these reject.
 """
 
 import argparse
@@ -12,8 +13,9 @@ from minimagen.lessons.setup import checkout
 
 
 def count(notebook: Path, answers: Path) -> dict[str, int]:
-    """What one lesson holds: {"equations", "checks", "exercises", "rejected"}; the stored wrong
-    answers are judged anew.
+    """What one lesson holds: {"equations", "checks", "exercises", "rejected"} -> how many.
+
+    The stored wrong answers are judged anew.
     """
     from minimagen.lessons import checks
 

@@ -11,8 +11,7 @@ STYLE = Path(__file__).with_name("lessons.mplstyle")
 
 
 def setup(seed: int, threads: int | None = 1) -> None:
-    """Begin a lesson: seed every generator, fix the threads, print three digits, give every figure
-    one look.
+    """Begin a lesson: generators seeded, threads fixed, three digits printed, one look of figures.
 
     seed: a whole number >= 0. threads: a whole number >= 1, or None for all cores (numbers then
     move in the sixth digit with the machine: print verdicts only). Raises `ValueError` on anything
@@ -44,13 +43,13 @@ def _style() -> None:
 
 
 def check(number: str, mine, reference, tolerance: float) -> None:
-    """Say that equation `number` holds, max |mine - reference| <= tolerance, in one line that no
-    processor changes.
+    """Say in one line that equation `number` holds: max |mine - reference| <= tolerance.
 
-    mine, reference: numbers or tensors of one shape; the reference comes from another route than
-    `mine`. Prints `check 3.4 ✓ within 0.002`. Raises `AssertionError` with the measured difference
-    where it does not hold (a nan never does), and `ValueError` where nothing could fail: no values,
-    one object on both sides, a tolerance that is not a number > 0.
+    The line is the same on every processor. mine, reference: numbers or tensors of one shape; the
+    reference comes from another route than `mine`. Prints `check 3.4 ✓ within 0.002`. Raises
+    `AssertionError` with the measured difference where it does not hold (a nan never does), and
+    `ValueError` where nothing could fail: no values, one object on both sides, a tolerance that is
+    not a number > 0.
     """
     if not 0 < tolerance < math.inf:
         raise ValueError(f"tolerance must be a number > 0, got {tolerance!r}")
@@ -73,11 +72,10 @@ def check(number: str, mine, reference, tolerance: float) -> None:
 
 
 def checkout(*parts: str) -> Path:
-    """The path of a committed file, from wherever a notebook runs: `checkout("experiments",
-    "results", "single.json")`.
+    """The path of a committed file, from wherever a notebook runs.
 
-    Raises `ValueError` where the file is not there: lessons are opened from a checkout, not from an
-    installed package.
+    `checkout("experiments", "results", "single.json")`. Raises `ValueError` where the file is not
+    there: lessons are opened from a checkout, not from an installed package.
     """
     path = Path(__file__).resolve().parents[2].joinpath(*parts)
     if not path.exists():

@@ -1,5 +1,6 @@
-"""The checks of the exercises: `checks.ex_2_1(my_function)` prints one line: solved, not solved
-yet, or what is wrong.
+"""The checks of the exercises: `checks.ex_2_1(my_function)` prints one line.
+
+It says solved, not solved yet, or what is wrong.
 
 A check is a function of the answer that calls `same` (or raises `Wrong` itself), registered by
 `exercise`; the checks of one lesson are a module of their own, `lesson_02` and so on, and all are
@@ -29,8 +30,8 @@ class _Unsolved(Exception):
 
 @dataclass(frozen=True)
 class Exercise:
-    """What a lesson and nbgrader need to know of an exercise: its number "2.1", its points, the
-    minutes it takes, its check.
+    """What a lesson and nbgrader need to know of an exercise:
+    its number "2.1", its points, the minutes it takes, its check.
     """
 
     number: str
@@ -43,8 +44,8 @@ EXERCISES: dict[str, Exercise] = {}
 
 
 def exercise(number: str, points: int, minutes: int) -> Callable:
-    """Register the check of an exercise; what remains is a function of the answer that prints the
-    verdict and returns None.
+    """Register the check of an exercise;
+    what remains is a function of the answer that prints the verdict and returns None.
     """
 
     def register(judge: Callable) -> Callable:
@@ -63,8 +64,8 @@ def exercise(number: str, points: int, minutes: int) -> Callable:
 
 
 def verdict(number: str, answer) -> str:
-    """Judge an answer to exercise `number`: one line that begins with ● (solved), ○ (not solved
-    yet) or ✗ (wrong, and how).
+    """Judge an answer to exercise `number`:
+    one line that begins with ● (solved), ○ (not solved yet) or ✗ (wrong, and how).
 
     Raises `ValueError` where there is no such exercise.
     """
@@ -87,8 +88,8 @@ def verdict(number: str, answer) -> str:
 
 
 def _line(error: Exception) -> str:
-    """Where in the answer it happened, counted from the top of its cell; nothing where the answer
-    is not on the way.
+    """Where in the answer it happened, counted from the top of its cell;
+    nothing where the answer is not on the way.
     """
     package = str(Path(__file__).parents[1])
     places = [
@@ -116,8 +117,8 @@ def same(
     tolerance: float = 1e-5,
     what: str = "the result",
 ) -> None:
-    """Compare a result with what it should be: max |mine - expected| <= tolerance (1 + max
-    |expected|), any dtype, also numpy.
+    """Compare a result with what it should be:
+    max |mine - expected| <= tolerance (1 + max |expected|), any dtype, also numpy.
 
     faults: {sentence: the result that this mistake gives}; the first that fits names the fault.
     Raises `Wrong` with that sentence, or with the shape or the difference where none fits, and
@@ -142,8 +143,8 @@ def same(
 
 
 def parts(result, *names: str) -> list:
-    """The parts of an answer that returns several things: `scale, variance = parts(answer(...),
-    "the scale", "the variance")`.
+    """The parts of an answer that returns several things:
+    `scale, variance = parts(answer(...), "the scale", "the variance")`.
 
     Raises `Wrong` naming them where there are more or fewer, and counts None and ... as not solved
     yet.

@@ -9,8 +9,8 @@ from minimagen.lessons.checks.inputs import normal
 
 @exercise("1.1", points=3, minutes=15)
 def ex_1_1(divergence) -> None:
-    """divergence(mean_q, std_q, mean_p, std_p) -> KL(q || p) (B,) of Gaussians (B, D) with
-    independent coordinates.
+    """divergence(mean_q, std_q, mean_p, std_p)
+    -> KL(q || p) (B,) of Gaussians (B, D) with independent coordinates.
     """
     m, n = normal(4, 3, seed=11), normal(4, 3, seed=12)
     s, r = normal(4, 3, seed=13).abs() + 0.3, normal(4, 3, seed=14).abs() + 0.4
@@ -47,8 +47,8 @@ def _jacobian(uncouple, z: torch.Tensor, s, t) -> torch.Tensor:
 
 @exercise("1.2", points=3, minutes=15)
 def ex_1_2(uncouple) -> None:
-    """uncouple(z, s, t) -> (x, log_det): the coupling of eq. 1.14 backwards, log_det = log |det
-    dx/dz| (N,); z (N, 2 D).
+    """uncouple(z, s, t) -> (x, log_det): the coupling of eq. 1.14 backwards,
+    log_det = log |det dx/dz| (N,); z (N, 2 D).
     """
     z = normal(5, 4, seed=15)
     s, t = lambda a: torch.sin(a) + 0.3 * a.flip(1), lambda a: a**2 - 0.5
@@ -86,8 +86,8 @@ def _line(*places: float) -> torch.Tensor:
 
 @exercise("1.3", points=3, minutes=10)
 def ex_1_3(modes_covered) -> None:
-    """modes_covered(points, centres, within, least) -> how many of the K centres have at least
-    least N / K points near them.
+    """modes_covered(points, centres, within, least)
+    -> how many of the K centres have at least least N / K points near them.
     """
     centres = _line(0, 4, 8, 12)
     # 50 points: fair share 12.5, a quarter of it 3.125

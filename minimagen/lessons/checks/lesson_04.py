@@ -11,8 +11,8 @@ from minimagen.lessons.checks.inputs import normal
 
 @exercise("4.1", points=2, minutes=5)
 def ex_4_1(x0_from_eps) -> None:
-    """x0_from_eps(z, logsnr, eps) -> x0 hat, equation 4.2; z, eps (B, 3, H, W), logsnr (B,), one a
-    picture.
+    """x0_from_eps(z, logsnr, eps) -> x0 hat, equation 4.2;
+    z, eps (B, 3, H, W), logsnr (B,), one a picture.
     """
     z, eps, logsnr = (
         normal(3, 3, 3, 3, seed=41),
@@ -47,8 +47,8 @@ def ex_4_1(x0_from_eps) -> None:
 
 @exercise("4.2", points=3, minutes=10)
 def ex_4_2(score_and_mean) -> None:
-    """score_and_mean(x, eps, k, betas) -> (score, mean of the step back), equations 4.12 and 4.3; k
-    an index of the table.
+    """score_and_mean(x, eps, k, betas) -> (score, mean of the step back), equations 4.12 and 4.3;
+    k an index of the table.
     """
     x, eps, betas, k = normal(4, 2, seed=43), normal(4, 2, seed=44), linear_betas(50) * 5, 20
     abar = (1 - betas).cumprod(0)

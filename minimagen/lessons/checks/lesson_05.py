@@ -11,8 +11,8 @@ from minimagen.unet import UNet, UNetConfig
 
 @exercise("5.1", points=2, minutes=10)
 def ex_5_1(step_waves) -> None:
-    """step_waves(step, width) -> (B, width): sines, then cosines of step f_i, f_i falling
-    geometrically from 1 to 1/10000.
+    """step_waves(step, width) -> (B, width):
+    sines, then cosines of step f_i, f_i falling geometrically from 1 to 1/10000.
     """
     k, width, m = torch.tensor([0, 1, 17, 500, 999]), 12, 6
     i, table = torch.arange(m).double(), partial(_waves, k)
@@ -51,8 +51,8 @@ def _waves(k: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 
 
 def _way(channels: int, multipliers: tuple[int, ...], size: int) -> list[tuple[int, int, int]]:
-    """(from below, from the side, width of the picture) of each layer of the way up, as the
-    library's network is built.
+    """(from below, from the side, width of the picture) of each layer of the way up,
+    as the library's network is built.
     """
     attention = (None,) * len(multipliers)
     net = UNet(UNetConfig(channels, multipliers, (1,) * len(multipliers), attention))
@@ -64,8 +64,8 @@ def _way(channels: int, multipliers: tuple[int, ...], size: int) -> list[tuple[i
 
 @exercise("5.2", points=3, minutes=15)
 def ex_5_2(entering) -> None:
-    """entering(channels, multipliers, size) -> [(channels, width of the picture), ...] of the
-    layers of the way up.
+    """entering(channels, multipliers, size)
+    -> [(channels, width of the picture), ...] of the layers of the way up.
     """
     for arguments in ((8, (1, 2, 3), 32), (4, (2, 3, 3, 5), 64), (16, (1,), 8)):
         way = _way(*arguments)
@@ -101,8 +101,8 @@ def ex_5_2(entering) -> None:
 
 @exercise("5.3", points=3, minutes=10)
 def ex_5_3(block_parameters) -> None:
-    """block_parameters(channels, out, emb) -> int: the parameters of a residual block, equations
-    5.5, 5.7 and 5.8.
+    """block_parameters(channels, out, emb) -> int:
+    the parameters of a residual block, equations 5.5, 5.7 and 5.8.
     """
     cases = [(8, 16, 32), (16, 16, 32), (24, 8, 12)]
     right = torch.tensor(

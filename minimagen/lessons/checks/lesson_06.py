@@ -10,8 +10,8 @@ from minimagen.noise import from_betas
 
 @exercise("6.1", points=2, minutes=10)
 def ex_6_1(ddpm_step) -> None:
-    """ddpm_step(x, eps, k, betas, noise) -> x of index k - 1, equation 6.4 with gamma = 0, from
-    eps; no noise at k = 0.
+    """ddpm_step(x, eps, k, betas, noise) -> x of index k - 1, equation 6.4 with gamma = 0,
+    from eps; no noise at k = 0.
     """
     x, eps, noise = (normal(2, 3, 2, 2, seed=seed) for seed in (61, 62, 63))
     betas = linear_betas(20) * 5
@@ -57,8 +57,8 @@ def _step_back(x, eps, k: int, betas, noise) -> tuple[torch.Tensor, dict[str, to
 
 @exercise("6.2", points=3, minutes=10)
 def ex_6_2(ddim_step) -> None:
-    """ddim_step(z, eps, abar_t, abar_s, eta, noise) -> z at level s, equations 6.3 and 6.5; abar_t
-    < abar_s.
+    """ddim_step(z, eps, abar_t, abar_s, eta, noise) -> z at level s, equations 6.3 and 6.5;
+    abar_t < abar_s.
     """
     z, eps, noise = (normal(2, 3, 2, 2, seed=seed) for seed in (64, 65, 66))
     t, s = torch.tensor(0.2).double(), torch.tensor(0.6).double()

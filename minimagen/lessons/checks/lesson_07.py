@@ -9,8 +9,8 @@ from minimagen.noise import alpha_sigma
 
 @exercise("7.1", points=2, minutes=5)
 def ex_7_1(guided_eps) -> None:
-    """guided_eps(eps, toward, away, logsnr, scale) -> eps of p(x) (p(c|x) / p(c'|x))^scale, after
-    equation 7.8.
+    """guided_eps(eps, toward, away, logsnr, scale) -> eps of p(x) (p(c|x) / p(c'|x))^scale,
+    after equation 7.8.
 
     eps, toward, away (B, 3, H, W), the last two grad log p(c|x_t) and grad log p(c'|x_t); logsnr
     (B,).
@@ -46,8 +46,8 @@ def ex_7_1(guided_eps) -> None:
 
 @exercise("7.2", points=3, minutes=10)
 def ex_7_2(slope_of) -> None:
-    """slope_of(classifier, z, logsnr, labels) -> grad_z log p(labels | z), like z; also where
-    gradients are switched off.
+    """slope_of(classifier, z, logsnr, labels) -> grad_z log p(labels | z), like z;
+    also where gradients are switched off.
     """
     weight, bias = normal(4, 12, seed=74), torch.tensor([0.5, -0.3, 0.0, 0.2]).double()
     z, labels = normal(5, 3, 2, 2, seed=75), torch.tensor([2, 0, 3, 0, 1])
@@ -121,8 +121,8 @@ def ex_7_3(scale_for) -> None:
 
 @exercise("7.4", points=3, minutes=10)
 def ex_7_4(guided_v) -> None:
-    """guided_v(v, slope, logsnr, scale) -> v with both its parts guided, from v = alpha eps - sigma
-    x0, eq. 7.8 and 7.9.
+    """guided_v(v, slope, logsnr, scale) -> v with both its parts guided,
+    from v = alpha eps - sigma x0, eq. 7.8 and 7.9.
     """
     v, slope = normal(3, 3, 4, 4, seed=76), normal(3, 3, 4, 4, seed=77)
     logsnr, scale = torch.tensor([-1.5, 0.4, 2.0]).double(), 3.0

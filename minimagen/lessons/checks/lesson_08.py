@@ -8,8 +8,8 @@ from minimagen.lessons.checks.inputs import normal
 
 @exercise("8.1", points=2, minutes=10)
 def ex_8_1(reguide) -> None:
-    """reguide(guided, untold, w0, w) -> noise guided with Imagen's w, from that with Ho and
-    Salimans' w0; 8.3, 8.4.
+    """reguide(guided, untold, w0, w) -> noise guided with Imagen's w,
+    from that with Ho and Salimans' w0; 8.3, 8.4.
     """
     c, n = (
         normal(2, 3, 4, 4, seed=81),
@@ -63,8 +63,8 @@ def ex_8_2(best_rate) -> None:
 
 @exercise("8.3", points=2, minutes=10)
 def ex_8_3(steer) -> None:
-    """steer(untold, told, negative, w, u): towards the prompt with w, away from the negative prompt
-    with u; 8.3 and 8.11.
+    """steer(untold, told, negative, w, u):
+    towards the prompt with w, away from the negative prompt with u; 8.3 and 8.11.
     """
     n, c, m = (
         normal(2, 3, 4, 4, seed=seed) for seed in (83, 84, 85)

@@ -10,8 +10,8 @@ from minimagen.lessons.checks.inputs import normal
 
 
 def _batch() -> Tensor:
-    """Four pictures (4, 3, 4, 4): strong, pale, shifted towards dark, and one with a single colour
-    far out.
+    """Four pictures (4, 3, 4, 4):
+    strong, pale, shifted towards dark, and one with a single colour far out.
     """
     x = normal(4, 3, 4, 4, seed=91) * torch.tensor([3.0, 0.2, 1.5, 0.5]).double().reshape(
         4, 1, 1, 1
@@ -23,8 +23,8 @@ def _batch() -> Tensor:
 
 @exercise("9.1", points=2, minutes=5)
 def ex_9_1(static) -> None:
-    """static(x0) -> (clipped (B, 3, H, W), share of values that the clip changed (B,)), equation
-    9.8.
+    """static(x0) -> (clipped (B, 3, H, W), share of values that the clip changed (B,)),
+    equation 9.8.
     """
     x = _batch()
     out = (x.abs() > 1).double()
@@ -55,8 +55,8 @@ def ex_9_1(static) -> None:
 
 @exercise("9.2", points=3, minutes=10)
 def ex_9_2(dynamic) -> None:
-    """dynamic(x0, p) -> x' (B, 3, H, W), one limit a picture and at least 1, equations 9.9 and
-    9.10.
+    """dynamic(x0, p) -> x' (B, 3, H, W), one limit a picture and at least 1,
+    equations 9.9 and 9.10.
     """
     x, p = _batch(), 0.8
     sizes, by = x.abs().flatten(1), partial(_limited, x)
@@ -140,8 +140,8 @@ def ex_9_3(thresholded_pair) -> None:
 
 @exercise("9.4", points=3, minutes=15)
 def ex_9_4(largest_weight) -> None:
-    """largest_weight(x_u, x_c) -> the largest w (B,) with x_u + w (x_c - x_u) in the box, from
-    equation 9.2.
+    """largest_weight(x_u, x_c) -> the largest w (B,) with x_u + w (x_c - x_u) in the box,
+    from equation 9.2.
     """
     x_u, x_c = _halves()
     d = x_c - x_u

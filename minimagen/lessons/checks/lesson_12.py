@@ -12,8 +12,8 @@ _ROOT = 0.5**0.5
 
 
 def _shares(results: Sequence, expected: Tensor, faults: Mapping[str, Tensor], what: str) -> None:
-    """Compare one result a case, each as a share of what it should be, so that a small case counts
-    as much as a large one.
+    """Compare one result a case, each as a share of what it should be,
+    so that a small case counts as much as a large one.
     """
     scaled = {sentence: result / expected for sentence, result in faults.items()}
     mine = None
@@ -92,8 +92,8 @@ def ex_12_2(scale_for) -> None:
 
 @exercise("12.3", points=3, minutes=15)
 def ex_12_3(joining_block_parameters) -> None:
-    """joining_block_parameters(channels, kept, width, emb) -> parameters of a block that is given a
-    stack of both.
+    """joining_block_parameters(channels, kept, width, emb)
+    -> parameters of a block that is given a stack of both.
     """
     cases = [(8, 8, 8, 32), (64, 32, 32, 128), (16, 48, 24, 64), (5, 3, 7, 11)]
     C, K, out, E = torch.tensor(cases, dtype=torch.float64).T
@@ -131,8 +131,8 @@ def ex_12_3(joining_block_parameters) -> None:
 
 @exercise("12.4", points=3, minutes=15)
 def ex_12_4(level) -> None:
-    """level(x, shrink, down, inner, up, grow) -> grow(up((inner(h) + h) / sqrt(2))) with h =
-    down(shrink(x)).
+    """level(x, shrink, down, inner, up, grow)
+    -> grow(up((inner(h) + h) / sqrt(2))) with h = down(shrink(x)).
     """
     x, widths = normal(2, 3, 8, 8, seed=124), []
 

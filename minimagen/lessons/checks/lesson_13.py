@@ -11,8 +11,8 @@ from minimagen.noise import alpha_sigma, cosine
 
 @exercise("13.1", points=2, minutes=8)
 def ex_13_1(top_up) -> None:
-    """top_up(picture, level, tau2, eps) -> (noisy picture, logsnr (B,)): a picture with white noise
-    tau2 to the law 13.9.
+    """top_up(picture, level, tau2, eps) -> (noisy picture, logsnr (B,)):
+    a picture with white noise tau2 to the law 13.9.
 
     picture, eps (B, 3, h, h); level (B,) times of the cosine schedule; tau2 a number.
     """
@@ -76,8 +76,8 @@ def ex_13_2(decibels_of) -> None:
 
 @exercise("13.3", points=3, minutes=12)
 def ex_13_3(agree) -> None:
-    """agree(x, y, R) -> the nearest signals (B, N) to x (B, N) whose small copies R x' are y (B,
-    n); R (n, N) of rank n.
+    """agree(x, y, R) -> the nearest signals (B, N) to x (B, N)
+    whose small copies R x' are y (B, n); R (n, N) of rank n.
     """
     x, y = normal(2, 6, seed=135), normal(2, 3, seed=136)
     matrix = normal(3, 6, seed=137)
@@ -101,8 +101,8 @@ def ex_13_3(agree) -> None:
 
 @exercise("13.4", points=3, minutes=12)
 def ex_13_4(best_level) -> None:
-    """best_level(tau2, nu) -> the augmentation levels (B,) with the smallest error 13.16, times of
-    the cosine schedule.
+    """best_level(tau2, nu) -> the augmentation levels (B,) with the smallest error 13.16,
+    times of the cosine schedule.
     """
     tau2, nu = torch.tensor([0.05, 0.4, 0.7, 1.0, 3.0]).double(), 0.2
     best = (2 * tau2 - 1 - nu).clamp(min=0)

@@ -24,8 +24,8 @@ def _toy(size: int):
 
 
 def _chained(number, below=lambda drawn: drawn[-1], seeds=_SEEDS) -> list:
-    """All batches of the toy's stages; number (seed, stage) -> generator, below: what a stage is
-    given of those drawn.
+    """All batches of the toy's stages;
+    number (seed, stage) -> generator, below: what a stage is given of those drawn.
     """
     drawn: list = []
     for j, size in enumerate(_SIZES):
@@ -39,8 +39,8 @@ def _plain(number: int) -> torch.Generator:
 
 @exercise("14.1", points=2, minutes=8)
 def ex_14_1(chain) -> None:
-    """chain(stages, seeds) -> the list of all stages' batches; stage(below, generators), generators
-    by equation 14.6.
+    """chain(stages, seeds) -> the list of all stages' batches;
+    stage(below, generators), generators by equation 14.6.
     """
     right = _chained(seeded)
     mine = chain([_toy(size) for size in _SIZES], _SEEDS)
@@ -82,8 +82,8 @@ def _batch(batch):
 
 @exercise("14.2", points=2, minutes=8)
 def ex_14_2(whose) -> None:
-    """whose(noise, most) -> (seed, stage) of the generator of equation 14.6 whose first noise (3,
-    h, h) this is.
+    """whose(noise, most) -> (seed, stage) of the generator of equation 14.6
+    whose first noise (3, h, h) this is.
     """
     for s, j in ((5, 0), (0, 2), (11, 1)):
         seed, stage = parts(whose(randn((3, 4, 4), seeded(s, j)), 12), "the seed", "the stage")
@@ -174,8 +174,8 @@ def ex_14_4(culprit) -> None:
 
 
 def _first(*at_fault: torch.Tensor, end: bool = False) -> torch.Tensor:
-    """The number of the first (or, from the end, the last) stage whose flag is set, -1 where none
-    is.
+    """The number of the first (or, from the end, the last) stage whose flag is set,
+    -1 where none is.
     """
     number = torch.full((len(at_fault[0]),), -1)
     order = range(len(at_fault)) if end else reversed(range(len(at_fault)))
@@ -185,8 +185,8 @@ def _first(*at_fault: torch.Tensor, end: bool = False) -> torch.Tensor:
 
 
 def _faulty() -> tuple[list[torch.Tensor], torch.Tensor, float]:
-    """Six pictures of three stages: all well; no sentence; stage 1 off; stage 2; stage 1 a little
-    and 2 a lot; 0, 1 and 2.
+    """Six pictures of three stages: all well; no sentence; stage 1 off; stage 2;
+    stage 1 a little and 2 a lot; 0, 1 and 2.
     """
     g = torch.Generator().manual_seed(144)
     small = torch.rand(6, 3, 4, 4, generator=g) - 0.5
