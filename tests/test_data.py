@@ -29,6 +29,7 @@ from minimagen.data.folder import KEEP_BYTES
 from minimagen.data.scenes import RELATIONS, Scenes, layout
 from minimagen.data.shapes import Shapes
 from minimagen.files import shipped
+from tools import world_drawings
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -57,7 +58,7 @@ def encode(captions: list[str]) -> Text:
 
 def test_every_shipped_file_has_its_stored_sha256_and_is_named_in_the_sources():
     lines = (DATA / "SHA256SUMS").read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         wanted, name = line.split("  ")
         assert hashlib.sha256((DATA / name).read_bytes()).hexdigest() == wanted, name
@@ -136,7 +137,7 @@ def builder():
 
 
 def small_archives(folder: Path, build) -> None:
-    """Stand-ins for the four packages, their sha256 put in the place of the real ones."""
+    """Stand-ins for the five packages, their sha256 put in the place of the real ones."""
     icons = {
         "width": 32,
         "height": 32,
@@ -173,8 +174,12 @@ def small_archives(folder: Path, build) -> None:
         "dict/data.verb": "02 v | to see\n",
     }
     dictionary |= {"dict/data.adj": '03 a | tall; "an old tree"\n', "dict/data.adv": ""}
+    tables = (world_drawings.SHOWN, world_drawings.NEVER_SHOWN)
+    nouns = [choice.split()[0] for table in tables for row in table.values() for choice in row]
+    square = {"body": "<path fill='#f00' d='M8 4h16v16h-16z'/>"}
     contents = [
         drawn,
+        {"icons.json": json.dumps({"icons": dict.fromkeys(nouns, square)})},
         drawn,
         {"en/data.json": json.dumps(entries), "meta/groups.json": json.dumps(groups)},
         dictionary,
@@ -213,6 +218,10 @@ def test_building_joins_by_code_point_merges_repeats_and_gives_the_same_bytes_tw
         "white square button",
     ]
     assert (flat[0]["also"], flat[0]["tags"]) == (["sunny"], ["nus", "ynnus"])
+    nouns = list(build.world(tmp_path))
+    assert len(nouns) == 134
+    assert nouns[0]["box"] == [8, 4, 16]
+    assert nouns[0]["palette"] == [[1.0, 255, 0, 0]]
     assert list(build.sentences(tmp_path)) == [
         "a tree",
         "an old tree",

@@ -34,6 +34,8 @@ ORDER = (
     *("families", "checkpoint", "cascade"),
     *("data.base", "data.folder", "data.drawing", "data.language", "data.shapes"),
     *("data.emoji", "data.scenes"),
+    *("data.nouns", "data.pages", "data.truth", "data.layout", "data.wordings", "data.captions"),
+    *("data.sprites", "data.grammar", "data.world"),
     *("evaluation.metrics", "evaluation.reader", "evaluation.alignment", "evaluation.likeness"),
     *("evaluation.recognition", "evaluation.registry", "evaluation.exam"),
     "recipes",

@@ -31,18 +31,24 @@ def sheet(world: World, first: int, count: int, columns: int, zoom: int) -> Imag
         x, y = GAP + k % columns * (side + GAP), GAP + k // columns * (height + GAP)
         picture = Image.fromarray(world[first + k][0].permute(1, 2, 0).numpy())
         page.paste(picture.resize((side, side), Image.Resampling.NEAREST), (x, y))
-        draw.multiline_text((x, y + side + 3), "\n".join(lines), fill="#222222", font=font, spacing=1)
+        draw.multiline_text(
+            (x, y + side + 3), "\n".join(lines), fill="#222222", font=font, spacing=1
+        )
     return page
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw contact sheets of World into docs/images.")
-    parser.add_argument("--out", default=DOCS, help="the folder to write into (default: docs/images)")
+    parser.add_argument(
+        "--out", default=DOCS, help="the folder to write into (default: docs/images)"
+    )
     parser.add_argument("--first", type=int, default=0, help="the first item shown (default: 0)")
     given = parser.parse_args()
     out = make_folder(given.out)
     for split in SPLITS:
-        sheet(World(64, split), given.first, 64, 8, 2).save(out / f"world-{split}.png", optimize=True)
+        sheet(World(64, split), given.first, 64, 8, 2).save(
+            out / f"world-{split}.png", optimize=True
+        )
     sheet(World(256), given.first + 64, 20, 5, 1).save(out / "world-256.png", optimize=True)
 
 

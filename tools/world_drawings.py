@@ -41,7 +41,7 @@ def measured(svg: str) -> tuple[list[float], list[list[float]]]:
     solid = Image.fromarray(pixels[visible][None, :, :3]).quantize(MAIN_COLOURS)
     rgb = np.array(solid.getpalette()).reshape(-1, 3)
     counts = sorted(solid.getcolors(), reverse=True)
-    return box, [[round(n / visible.sum(), 3), *rgb[index].tolist()] for n, index in counts]
+    return box, [[round(n / int(visible.sum()), 3), *rgb[index].tolist()] for n, index in counts]
 
 
 def _rendered(svg: str) -> Image.Image:
@@ -49,6 +49,8 @@ def _rendered(svg: str) -> Image.Image:
 
     names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     side = FIELD * FINE
-    document = f'<svg {names} viewBox="0 0 {FIELD} {FIELD}" width="{side}" height="{side}">{svg}</svg>'
+    document = (
+        f'<svg {names} viewBox="0 0 {FIELD} {FIELD}" width="{side}" height="{side}">{svg}</svg>'
+    )
     png = resvg_py.svg_to_bytes(svg_string=document, dpi=96, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA")

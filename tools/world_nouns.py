@@ -1,9 +1,17 @@
-"""The nouns of `World`, chosen by eye from contact sheets: each is known at 24 pixels, tinted too."""
+"""The nouns of `World`, chosen by eye: each is recognised at 24 pixels, and when it is tinted."""
 
 SHOWN = {  # group: the icon of the package -> what captions call it, where that is another word
     "animals": (
         *("monkey", "dog-face dog", "fox", "cat", "lion", "horse", "unicorn", "zebra", "cow"),
-        *("pig-face pig", "ewe sheep", "giraffe", "elephant", "rabbit-face rabbit", "bear", "panda"),
+        *(
+            "pig-face pig",
+            "ewe sheep",
+            "giraffe",
+            "elephant",
+            "rabbit-face rabbit",
+            "bear",
+            "panda",
+        ),
         *("penguin", "duck", "owl", "flamingo", "parrot", "frog", "turtle", "snake", "fish"),
         *("sauropod dinosaur", "spouting-whale whale", "crab", "snail", "butterfly", "spider"),
         *("lady-beetle ladybug", "chipmunk squirrel"),
@@ -14,7 +22,16 @@ SHOWN = {  # group: the icon of the package -> what captions call it, where that
     ),
     "food": (
         *("watermelon", "banana", "pineapple", "red-apple apple", "pear", "strawberry", "avocado"),
-        *("eggplant", "carrot", "croissant", "pretzel", "hamburger", "pizza", "doughnut", "cupcake"),
+        *(
+            "eggplant",
+            "carrot",
+            "croissant",
+            "pretzel",
+            "hamburger",
+            "pizza",
+            "doughnut",
+            "cupcake",
+        ),
         *("soft-ice-cream ice cream", "birthday-cake cake", "lollipop", "jack-o-lantern pumpkin"),
     ),
     "vehicles": (

@@ -63,8 +63,9 @@ def rare_words(truth: Truth) -> list[tuple[str, str]]:
     """
     said = [("noun", o.noun) for o in truth.objects]
     said += [("colour", o.colour) for o in truth.objects if o.colour]
-    said += [("size", o.size) for o, named in zip(truth.objects, truth.names_sizes) if named]
-    said += [("colour", colour) for colour in (truth.page.colour, truth.page.second) if truth.names_page]
+    said += [("size", truth.objects[k].size) for k, named in enumerate(truth.names_sizes) if named]
+    if truth.names_page:
+        said += [("page colour", c) for c in (truth.page.colour, truth.page.second)]
     found = [(kind, word) for kind, word in dict.fromkeys(said) if word and text_only(kind, word)]
     if len(truth.objects) == 2 and truth.relation:
         found.append(("relation", truth.relation))
@@ -74,7 +75,7 @@ def rare_words(truth: Truth) -> list[tuple[str, str]]:
 
 
 def _say(must: tuple[str, str] | None, rng: random.Random) -> Say:
-    """How a caption says a colour, size or noun: with `must`, by text-only words, that one always."""
+    """How a caption says colours, sizes, nouns: with `must`, that one by a text-only word."""
 
     def say(kind: str, meaning: str) -> str:
         if must and ((kind, meaning) == must or rng.random() < ALSO_RARE):
@@ -105,7 +106,8 @@ def _parts(truth: Truth) -> list[str]:
 def _page(truth: Truth, pick: Pick, say: Say) -> str:
     page = truth.page
     wording = pick("page", PAGES[page.kind, 2 if page.second else 1])
-    return wording.format(c=say("colour", page.colour), s=page.second and say("colour", page.second))
+    second = page.second and say("page colour", page.second)
+    return wording.format(c=say("page colour", page.colour), s=second)
 
 
 def _objects(truth: Truth, pick: Pick, say: Say, rng: random.Random, must: tuple | None) -> str:
@@ -128,7 +130,11 @@ def _objects(truth: Truth, pick: Pick, say: Say, rng: random.Random, must: tuple
 def _object(o: Object, sized: bool, pick: Callable[[tuple[str, ...]], str], say: Say) -> str:
     noun = say("noun", o.noun)
     if o.colour is None:
-        return pick(SIZED).format(size=say("size", o.size), noun=noun) if sized else pick(BARE).format(noun=noun)
+        return (
+            pick(SIZED).format(size=say("size", o.size), noun=noun)
+            if sized
+            else pick(BARE).format(noun=noun)
+        )
     colour = say("colour", o.colour)
     if not sized:
         return pick(COLOURED).format(colour=colour, noun=noun)

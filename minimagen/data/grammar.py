@@ -1,4 +1,4 @@
-"""What may stand on a page of `World`, by split: pages and objects at random, none of them false."""
+"""What may stand on a page of `World`, by split: pages and objects, drawn at random."""
 
 import random
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ TWO_COLOURS = 0.35  # how many of the patterned pages have two colours; a ground
 NAMES_PAGE, NAMES_WHITE, NAMES_SIZE, NAMES_PLACE, RELATED = 0.6, 0.2, 0.5, 0.4, 0.75
 THINGS = {"single": 0.65, "pair": 0.5, "count": 0.5, "triple": 0.6}  # the share of things
 OWN_COLOURS = 0.5  # how many of the things have their own colours
+TRIES = 1000  # throws of the dice until a page comes out; most come out at the first
 PAIRED = ("pair", "triple")
 
 Named = tuple[str, str | None]  # a noun and its colour
@@ -39,11 +40,15 @@ class Grammar:
         if kind == "page":
             page = choose_page(frozenset(), rng, white=1 / len(PAGE_COLOURS))
             return Truth(kind, page, names_page=True)
-        while True:
+        for _ in range(TRIES):
             named = self._named(kind, rng)
-            objects = self._placed(kind, named, rng) if named else None
-            if objects:
-                return objects
+            truth = self._placed(kind, named, rng) if named else None
+            if truth:
+                return truth
+        raise ValueError(
+            f"nouns must hold some that a page of kind {kind!r} in the split {self.split!r} has "
+            f"room for at scale {self.scale}, got {self.things + self.never_shown}"
+        )
 
     @cached_property
     def partners(self) -> dict[str, list[str]]:
@@ -101,7 +106,9 @@ class Grammar:
     def _placed(self, kind: str, named: list[Named], rng: random.Random) -> Truth | None:
         named = named * rng.choice((2, 3)) if kind == "count" else named
         page = choose_page(_hidden(tuple(named)), rng, white=WHITE)
-        names_page = page is not None and rng.random() < (NAMES_WHITE if page.colour == "white" else NAMES_PAGE)
+        names_page = page is not None and rng.random() < (
+            NAMES_WHITE if page.colour == "white" else NAMES_PAGE
+        )
         relation = rng.choice(RELATIONS) if kind in PAIRED and rng.random() < RELATED else None
         place = rng.choice([*PLACES]) if kind == "single" and rng.random() < NAMES_PLACE else None
         placed = self._arranged(kind, [noun for noun, _ in named], relation, place, rng)
@@ -111,7 +118,9 @@ class Grammar:
             Object(noun, colour, size, left, top, side)
             for (noun, colour), (size, side, left, top) in zip(named, placed, strict=True)
         )
-        return Truth(kind, page, objects, relation, place, names_page, self._names_sizes(objects, rng))
+        return Truth(
+            kind, page, objects, relation, place, names_page, self._names_sizes(objects, rng)
+        )
 
     def _names_sizes(self, objects: tuple[Object, ...], rng: random.Random) -> tuple[bool, ...]:
         if self.split == "text-only":  # so that there is always a word to say otherwise
@@ -119,7 +128,12 @@ class Grammar:
         return tuple(rng.random() < NAMES_SIZE for _ in objects)
 
     def _arranged(
-        self, kind: str, nouns: list[str], relation: str | None, place: str | None, rng: random.Random
+        self,
+        kind: str,
+        nouns: list[str],
+        relation: str | None,
+        place: str | None,
+        rng: random.Random,
     ) -> list[tuple[str, int, int, int]] | None:
         """(size, side, left, top) of each object; None where the objects do not fit."""
         in_line = relation is not None or (len(nouns) < 3 and rng.random() < 0.5)
@@ -143,7 +157,7 @@ class Grammar:
 
 
 def choose_page(hidden: frozenset[str], rng: random.Random, white: float) -> Page | None:
-    """A page in colours that are not `hidden`; None where there is none. white: the share of plain."""
+    """A page in colours that are not `hidden`, if there is one. white: the share of plain ones."""
     kind = rng.choices(PAGE_KINDS, PAGE_WEIGHTS)[0]
     colours = [colour for colour in PAGE_COLOURS if colour not in hidden and colour != "white"]
     if kind == "plain" and "white" not in hidden and (rng.random() < white or not colours):

@@ -49,7 +49,9 @@ def drawings() -> dict[str, Drawing]:
         found = [Drawing(**record) for record in records]
         return {drawing.noun: drawing for drawing in found}
     except (lzma.LZMAError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} must be the shipped list of drawings, but is damaged: {error}") from error
+        raise ValueError(
+            f"{path} must be the shipped list of drawings, but is damaged: {error}"
+        ) from error
 
 
 def things(shown: bool) -> tuple[str, ...]:

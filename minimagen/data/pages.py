@@ -1,4 +1,4 @@
-"""The pages of `World`: plain, a gradient, stripes, dots, or a ground with a horizon, at any size."""
+"""The pages of `World`: plain, a gradient, stripes, dots, a ground with a horizon; at any size."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -44,14 +44,14 @@ class Page:
 
     @property
     def tones(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        """The tone above, or between stripes and dots, and the tone below, or on them: 8-bit RGB."""
+        """The tone above or between the marks, and that below or of the marks: 8-bit RGB."""
         light = PAGE_COLOURS[self.colour][0]
         return light, light if self.kind == "plain" else PAGE_COLOURS[self.second or self.colour][1]
 
 
 def draw_page(page: Page, size: int, window: tuple[int, int, int]) -> np.ndarray:
-    """The window (top, left, side) of an empty page of size x size pixels: uint8 (3, side, side)."""
-    top, left, side = window
+    """The window (top, left, side) of an empty page of `size` pixels: uint8 (3, side, side)."""
+    top, _, side = window
     light, strong = (np.array(tone, np.float32)[:, None] for tone in page.tones)
     if page.kind == "dotted":
         cover = _dots(page, size, window)
@@ -84,13 +84,13 @@ def _dots(page: Page, size: int, window: tuple[int, int, int]) -> np.ndarray:
     unit = np.float32(64 / size)
     squares = []
     for start in (top, left):
-        along = (np.arange(start, start + side, dtype=np.float32) + np.float32(0.5)) * unit + page.shift
+        along = (
+            np.arange(start, start + side, dtype=np.float32) + np.float32(0.5)
+        ) * unit + page.shift
         for half in (0, page.step / 2):
             squares.append(((along + half) % page.step - page.step / 2).astype(np.float32) ** 2)
     down, down_half, across, across_half = squares
-    nearest = np.minimum(
-        down[:, None] + across[None, :], down_half[:, None] + across_half[None, :]
-    )
+    nearest = np.minimum(down[:, None] + across[None, :], down_half[:, None] + across_half[None, :])
     cover = (DOT * page.step - np.sqrt(nearest)) / unit + np.float32(0.5)
     return (255 * np.clip(cover, 0, 1)).astype(np.uint8)
 

@@ -1,8 +1,8 @@
 """Sprites: what a page of `World` is put together from, drawn once a size and then kept.
 
-A *sprite* is a uint8 array (channels, height, width) with a margin for the shadow around the object:
-how much of the page stays visible (`keep`), how opaque the object is, how light it is, and for things
-their own colours, premultiplied. Nothing but slices and products is needed to lay one on a page.
+A *sprite* is a uint8 array (channels, height, width) with a margin for the shadow around the
+object: how much of the page stays visible (`KEEP`), how opaque the object is, how light it is, and
+for things their own colours, premultiplied. Slices and products alone lay one on a page.
 """
 
 import hashlib
@@ -49,7 +49,11 @@ def tints(colour: str) -> np.ndarray:
     """(3, 256) uint8: what each lightness of a drawing becomes in that colour."""
     tones = np.array(COLOURS[colour], float)
     lightness = np.linspace(0, 1, 256)
-    return np.stack([np.interp(lightness, (0, 0.5, 1), tone) for tone in tones.T]).round().astype(np.uint8)
+    return (
+        np.stack([np.interp(lightness, (0, 0.5, 1), tone) for tone in tones.T])
+        .round()
+        .astype(np.uint8)
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -162,7 +166,9 @@ def _master(noun: str, side: int) -> Image.Image:
                 return image.convert("RGBA")
         except (OSError, SyntaxError, ValueError):  # missing or damaged
             write(path, lambda temporary: temporary.write_bytes(_png(noun, side)))
-    raise ValueError(f"{path} must be a picture that can be read, but is none right after it was made")
+    raise ValueError(
+        f"{path} must be a picture that can be read, but is none right after it was made"
+    )
 
 
 def _png(noun: str, side: int) -> bytes:

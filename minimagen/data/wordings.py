@@ -1,8 +1,8 @@
 """The words of `World`'s captions: those of training, those held out, and those of text alone.
 
 A *wording* is a template. Of every table one wording in ten, and at least one, is held out: which,
-sha256 of the wording decides. `TEXT_ONLY` holds words that no caption of any picture in training has;
-a text encoder may know them from its own schooling.
+sha256 of the wording decides. `TEXT_ONLY` holds words that no caption of any picture in training
+has; a text encoder may know them from its own schooling.
 """
 
 from functools import cache
@@ -30,9 +30,14 @@ TEXT_ONLY = {  # for each kind of word, the word and what it means
         **{"crimson": "red", "scarlet": "red", "ruby": "red", "tangerine": "orange"},
         **{"amber": "orange", "golden": "yellow", "lemon": "yellow", "emerald": "green"},
         **{"jade": "green", "azure": "blue", "cobalt": "blue", "sapphire": "blue"},
-        **{"violet": "purple", "lilac": "purple", "fuchsia": "pink", "rosy": "pink"},
-        **{"ebony": "black", "jet-black": "black", "silvery": "grey", "ashen": "grey"},
-        **{"snowy": "white", "ivory": "white"},
+        **{"violet": "purple", "plum": "purple", "fuchsia": "pink", "rosy": "pink"},
+        **{"ebony": "black", "jet-black": "black"},
+    },
+    "page colour": {  # pages are pale
+        **{"rosy": "pink", "apricot": "orange", "amber": "orange", "golden": "yellow"},
+        **{"mint": "green", "jade": "green", "azure": "blue", "sky-blue": "blue"},
+        **{"lilac": "purple", "lavender": "purple", "silvery": "grey", "ashen": "grey"},
+        "snowy": "white",
     },
     "size": {
         **{"tiny": "small", "miniature": "small", "minuscule": "small"},
@@ -57,7 +62,12 @@ TEXT_ONLY = {  # for each kind of word, the word and what it means
     "relation": {
         **{"on the left-hand side of": "left of", "leftward of": "left of"},
         **{"on the right-hand side of": "right of", "rightward of": "right of"},
-        **{"higher than": "above", "beneath": "below", "underneath": "below", "lower than": "below"},
+        **{
+            "higher than": "above",
+            "beneath": "below",
+            "underneath": "below",
+            "lower than": "below",
+        },
     },
 }
 FRAMES = (
@@ -92,7 +102,15 @@ SIZED = (
     *("one {size} {noun}", "the {size} {noun}", "a {noun} that is {size}"),
     *("a single {size} {noun}", "a {noun} which is {size}"),
 )
-BARE = ("a {noun}", "a {noun}", "a {noun}", "a {noun}", "one {noun}", "the {noun}", "a single {noun}")
+BARE = (
+    "a {noun}",
+    "a {noun}",
+    "a {noun}",
+    "a {noun}",
+    "one {noun}",
+    "the {noun}",
+    "a single {noun}",
+)
 COUNTED = (
     *("{count} {what}", "{count} {what}", "{count} {what}", "exactly {count} {what}"),
     *("a group of {count} {what}", "a set of {count} {what}", "{what}, {count} of them"),
@@ -145,7 +163,12 @@ PLACED = {
     "right": ("{} on the right", "{} at the right edge", "{} to the right", "{} on the right side"),
     "top": ("{} at the top", "{} near the top", "{} far up", "{} at the upper edge"),
     "bottom": ("{} at the bottom", "{} near the bottom", "{} far down", "{} at the lower edge"),
-    "centre": ("{} in the centre", "{} in the middle", "{} at the centre", "{} right in the middle"),
+    "centre": (
+        "{} in the centre",
+        "{} in the middle",
+        "{} at the centre",
+        "{} right in the middle",
+    ),
     **{
         f"{v} {h}": (
             *(f"{{}} in the {v} {h} corner", f"{{}} tucked into the {v} {h} corner"),
@@ -173,7 +196,11 @@ PAGES = {  # a page with one colour, then with two
         *("{c} stripes", "paper striped in {c}", "a {c} page with stripes"),
     ),
     ("striped", 2): (
-        *("a page with {c} and {s} stripes", "{c} and {s} stripes", "a page striped in {c} and {s}"),
+        *(
+            "a page with {c} and {s} stripes",
+            "{c} and {s} stripes",
+            "a page striped in {c} and {s}",
+        ),
         *("stripes of {s} and {c}", "paper with {s} and {c} stripes"),
     ),
     ("dotted", 1): (
@@ -190,7 +217,7 @@ PAGES = {  # a page with one colour, then with two
     ),
 }
 ON_PAGE = ("{} on {}", "{} on {}", "{} on {}", "{}, on {}", "{} against {}", "{} drawn on {}")
-PLURALS = {noun: noun for noun in ("fish", "sheep", "aircraft")}
+PLURALS = {noun: noun for noun in ("fish", "sheep", "jellyfish", "aircraft")}
 PLURALS |= {"leaf": "leaves", "snowman": "snowmen"}
 
 
@@ -210,7 +237,8 @@ def held_out(table: tuple[str, ...]) -> tuple[str, ...]:
 
 @cache
 def text_only(kind: str, meaning: str) -> tuple[str, ...]:
-    """The text-only words of a kind ("colour", "size", "noun", "relation") with that meaning."""
+    """The text-only words of a kind ("colour", "page colour", "size", "noun", "relation")
+    with that meaning."""
     return tuple(word for word, canonical in TEXT_ONLY[kind].items() if canonical == meaning)
 
 

@@ -4,8 +4,8 @@
     >>> picture, caption = World(size=64)[0]      # uint8 (3, 64, 64), and what it shows
 
 Of every page the whole truth is known, so drawings can be judged exactly, and what training never
-meets (a noun in a colour, two nouns together, a wording, a word, a noun) is decided by sha256 and can
-be drawn by itself.
+meets (a noun in a colour, two nouns together, a wording, a word, a noun) is decided by sha256 and
+can be drawn by itself.
 """
 
 import random
@@ -152,9 +152,12 @@ def _nouns(split: str, nouns: Sequence[str] | None) -> tuple[str, ...]:
 def _kinds(split: str, kinds: dict[str, float] | None) -> dict[str, float]:
     if kinds is None:
         return {kind: KINDS[kind] for kind in SPLITS[split]}
-    good = all(isinstance(weight, int | float) and 0 <= weight < float("inf") for weight in kinds.values())
+    good = all(
+        isinstance(weight, int | float) and 0 <= weight < float("inf") for weight in kinds.values()
+    )
     if not set(kinds) <= set(SPLITS[split]) or not good or sum(kinds.values()) <= 0:
         raise ValueError(
-            f"kinds must give weights, with a sum above 0, to some of {', '.join(SPLITS[split])}, got {kinds}"
+            "kinds must give weights >= 0, with a sum above 0, to some of "
+            f"{', '.join(SPLITS[split])}, got {kinds}"
         )
     return dict(kinds)
