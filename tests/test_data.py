@@ -881,6 +881,37 @@ def test_batches_resume_where_they_stopped():
     assert not any(torch.equal(other[1].text.tokens, cond.text.tokens) for _, cond in whole)
 
 
+def test_workers_make_the_same_batches_in_the_same_order():
+    whole = list(islice(batches(Numbered(50), 4, encode, seed=3, start=2), 9))
+    for workers in (1, 2):
+        stream = batches(Numbered(50), 4, encode, seed=3, start=2, workers=workers)
+        for (x0, cond), (x, c) in zip(whole, stream, strict=False):
+            assert torch.equal(x0, x)
+            assert torch.equal(cond.text.tokens, c.text.tokens)
+
+
+def test_processes_share_a_batch_and_each_makes_its_own_part_alone():
+    read = []
+
+    class Watched(Numbered):
+        def __getitem__(self, i: int):
+            read.append(i)
+            return super().__getitem__(i)
+
+    whole = next(batches(Numbered(50), 6, encode, seed=3))[0]
+    for rank in range(3):
+        read.clear()
+        part = next(batches(Watched(50), 6, encode, seed=3, rank=rank, world=3))[0]
+        assert torch.equal(part, whole[rank::3])
+        assert len(read) == 2
+
+
+def test_batches_leave_the_global_generator_alone():
+    state = torch.random.get_rng_state()
+    next(batches(Numbered(50), 4, encode))
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
 def test_starting_late_costs_nothing():
     read = []
 
@@ -922,6 +953,19 @@ def test_every_item_is_drawn_equally_often():
 def test_bad_batches_are_refused_at_once(data, batch_size, start, message):
     with pytest.raises(ValueError, match=message):
         batches(data, batch_size, encode, start=start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": -1}, "workers must be a whole number, at least 0, got -1"),
+        ({"rank": 2, "world": 2}, "rank must be below world = 2, got 2"),
+        ({"world": 3}, "batch_size must be a multiple of world = 3, got 4"),
+    ],
+)
+def test_bad_shares_are_refused_at_once(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        batches(Numbered(3), 4, encode, **arguments)
 
 
 def test_the_first_batch_is_the_same_on_every_machine():

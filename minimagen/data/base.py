@@ -201,7 +201,7 @@ def batches(
 
 
 class _Batches(Dataset):
-    """The batches as items: number k is (uint8 (B, 3, size, size), captions), decided by k alone."""
+    """Batch k as item k: (uint8 (B, 3, size, size), captions)."""
 
     def __init__(self, data: Captioned, batch_size: int, seed: int, rank: int, world: int):
         self.data, self.batch_size, self.seed = data, batch_size, seed

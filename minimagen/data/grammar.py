@@ -119,13 +119,16 @@ class Grammar:
             for (noun, colour), (size, side, left, top) in zip(named, placed, strict=True)
         )
         return Truth(
-            kind, page, objects, relation, place, names_page, self._names_sizes(objects, rng)
+            kind, page, objects, relation, place, names_page, self._names_sizes(kind, objects, rng)
         )
 
-    def _names_sizes(self, objects: tuple[Object, ...], rng: random.Random) -> tuple[bool, ...]:
+    def _names_sizes(
+        self, kind: str, objects: tuple[Object, ...], rng: random.Random
+    ) -> tuple[bool, ...]:
         if self.split == "text-only":  # so that there is always a word to say otherwise
             return (True,) * len(objects)
-        return tuple(rng.random() < NAMES_SIZE for _ in objects)
+        named = tuple(rng.random() < NAMES_SIZE for _ in objects)
+        return named[:1] * len(objects) if kind == "count" else named
 
     def _arranged(
         self,
