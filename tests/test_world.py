@@ -133,6 +133,18 @@ def test_an_object_never_has_a_colour_in_which_its_page_would_hide_it():
                 assert o.colour is None or o.colour not in (truth.page.colour, truth.page.second)
 
 
+def test_no_object_has_a_side_of_its_own():
+    pairs = [
+        truth.objects
+        for truth, _ in items("train", MANY)
+        if truth.relation and truth.kind == "pair"
+    ]
+    first = [a.noun < b.noun for a, b in pairs if a.noun != b.noun]
+    thing_first = [b.is_shape for a, b in pairs if a.is_shape != b.is_shape]
+    for found in (first, thing_first):  # four standard deviations of a fair coin
+        assert abs(np.mean(found) - 0.5) < 2 / len(found) ** 0.5
+
+
 def test_an_item_depends_on_its_number_alone():
     one_world, other = World(64), World(64, length=50)
     forwards = [(one_world.truth(i), one_world.caption(i)) for i in range(20)]
@@ -183,6 +195,52 @@ def test_a_caption_reads_as_it_should():
         "count", WHITE, (Object("snowman", None, "medium"),) * 3, names_sizes=(False,) * 3
     )
     assert "three snowmen" in {describe(count, rng) for _ in range(200)}
+
+
+READINGS = (  # how a stranger reads a wording, and which of the two stands first
+    (
+        r"A.* (left of|left-hand side of|leftward of|above|over|higher than|further up than) .*B",
+        "A",
+    ),
+    (r"B.* (right of|right-hand side of|rightward of|below|under|lower than) .*A", "A"),
+    (r"B.* (beneath|underneath|further down than) .*A", "A"),
+    (r"A on the left and B on the right|B on the right and A on the left", "A"),
+    (r"A at the top and B at the bottom|B at the bottom and A at the top", "A"),
+    (r"A with B (to its right|below it)|B with A (to its left|above it)", "A"),
+)
+
+
+def test_every_wording_of_a_relation_says_that_the_first_stands_first():
+    for tables in (wordings.JOINED, wordings.JOINED_TEXT_ONLY):
+        for relation in ("left of", "above"):
+            for wording in tables[relation]:
+                said = wording.format("A", "B")
+                assert [first for pattern, first in READINGS if re.fullmatch(pattern, said)] == [
+                    "A"
+                ], said
+                swapped = wording.format("B", "A")
+                assert not [first for pattern, first in READINGS if re.fullmatch(pattern, swapped)]
+                across = "left" in said or "right" in said
+                assert across == (relation == "left of"), said
+
+
+def test_every_wording_of_a_row_says_its_direction():
+    for relation, backwards in (("left of", ("right to left",)), ("above", ("bottom to top",))):
+        for wording in wordings.TRIPLES[relation]:
+            order = re.findall("[ABC]", wording.format("A", "B", "C"))
+            assert order == list("CBA" if any(word in wording for word in backwards) else "ABC")
+
+
+def test_every_wording_of_a_place_names_it():
+    names = {"top": "top|up|upper", "bottom": "bottom|down|lower", "left": "left", "right": "right"}
+    names["centre"] = "centre|middle"
+    for place, table in wordings.PLACED.items():
+        for wording in table:
+            said = wording.replace("right in the", "in the")
+            found = {
+                name for name, pattern in names.items() if re.search(rf"\b({pattern})\b", said)
+            }
+            assert found == set(place.split()), wording
 
 
 @pytest.mark.parametrize(
@@ -454,6 +512,32 @@ def test_the_shadow_falls_below_and_to_the_right_and_is_soft():
     assert below[-1] == 255
     assert (np.diff(below[4:]) >= 0).all()
     assert np.diff(below).max() < 25  # from one pixel to the next it fades
+
+
+def test_what_a_page_does_not_clash_with_stands_out_from_it():
+    tones = {name: oklab(np.array(pair)) for name, pair in PAGE_COLOURS.items()}
+    for noun in drawings():
+        whole = sprites.sprite(noun, 34, 64)
+        solid = whole[sprites.OPAQUE] == 255
+        own = oklab(whole[sprites.OWN][:, solid].T)
+        for name, pair in tones.items():
+            lost = max((np.linalg.norm(own - tone, axis=-1) < 0.07).mean() for tone in pair)
+            assert lost < 0.55 or name in clashes(noun, None), (noun, name)
+        assert len(clashes(noun, None)) < len(PAGE_COLOURS)
+    for colour, (_, middle, _) in COLOURS.items():
+        for name, pair in tones.items():
+            gap = np.linalg.norm(oklab(np.array(middle)) - pair, axis=-1).min()
+            assert gap > 0.08 or name in clashes("star", colour), (colour, name)
+
+
+def test_the_page_around_an_object_and_its_shadow_stays_as_it_was():
+    page = Page("dotted", "blue", "yellow", 14, 3)
+    picture = render(one("square", "red", side=24, page=page), 256).numpy()
+    empty = draw_page(page, 256, (0, 0, 256))
+    changed = np.argwhere((picture != empty).any(0))
+    top, left = 12 * 4, 12 * 4
+    assert (changed.min(0) >= (top - 8, left - 14)).all()
+    assert (changed.max(0) <= (top + 24 * 4 + 20, left + 24 * 4 + 17)).all()
 
 
 def test_every_object_stands_out_from_its_page():
