@@ -219,7 +219,7 @@ def test_building_joins_by_code_point_merges_repeats_and_gives_the_same_bytes_tw
     ]
     assert (flat[0]["also"], flat[0]["tags"]) == (["sunny"], ["nus", "ynnus"])
     nouns = list(build.world(tmp_path))
-    assert len(nouns) == 134
+    assert len(nouns) == 132
     assert nouns[0]["box"] == [8, 4, 16]
     assert nouns[0]["palette"] == [[1.0, 255, 0, 0]]
     assert list(build.sentences(tmp_path)) == [
