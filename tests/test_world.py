@@ -3,6 +3,7 @@ them, and a window is what the whole page would show there.
 """
 
 import math
+import pickle
 import random
 import re
 from functools import cache
@@ -140,7 +141,7 @@ def test_no_object_has_a_side_of_its_own():
         if truth.relation and truth.kind == "pair"
     ]
     first = [a.noun < b.noun for a, b in pairs if a.noun != b.noun]
-    thing_first = [b.is_shape for a, b in pairs if a.is_shape != b.is_shape]
+    thing_first = [b.noun in SHAPES for a, b in pairs if (a.noun in SHAPES) != (b.noun in SHAPES)]
     for found in (first, thing_first):  # four standard deviations of a fair coin
         assert abs(np.mean(found) - 0.5) < 2 / len(found) ** 0.5
 
@@ -152,6 +153,13 @@ def test_an_item_depends_on_its_number_alone():
     assert forwards == backwards[::-1]
     assert torch.equal(one_world[7][0], other[7][0])
     assert len(set(forwards)) == 20
+
+
+def test_a_world_travels_to_a_worker_that_is_started_afresh():
+    world = World(64, "unseen-pair", nouns=("dog", "teapot", "key"))
+    there = pickle.loads(pickle.dumps(world))
+    assert all(there.caption(i) == world.caption(i) for i in range(20))
+    assert torch.equal(there[3][0], world[3][0])
 
 
 # --- captions ---

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from minimagen.data.nouns import SHAPES
 from minimagen.data.pages import Page
 
 SIZES = {"small": (14, 16), "medium": (22, 24, 26), "large": (34, 37, 40)}  # 64ths of the page
@@ -35,11 +34,6 @@ class Object:
     left: int = 0
     top: int = 0
     side: int = 0
-
-    @property
-    def is_shape(self) -> bool:
-        """Whether it is one of the eight shapes, and not a thing."""
-        return self.noun in SHAPES
 
     @property
     def x(self) -> float:

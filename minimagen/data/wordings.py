@@ -216,7 +216,7 @@ PAGES = {  # a page with one colour, then with two
         *("a {s} field under a {c} sky", "{s} ground below a {c} sky"),
     ),
 }
-ON_PAGE = ("{} on {}", "{} on {}", "{} on {}", "{}, on {}", "{} against {}", "{} drawn on {}")
+ON_PAGE = (*("{} on {}",) * 4, "{}, on {}", "{} against {}", "{} in front of {}")
 PLURALS = {noun: noun for noun in ("fish", "sheep", "jellyfish", "aircraft")}
 PLURALS |= {"leaf": "leaves", "snowman": "snowmen"}
 

@@ -1,7 +1,9 @@
 """`World`: pages of shapes and things on coloured paper, drawn at any size, with exact captions.
 
-    >>> from minimagen.data import World
-    >>> picture, caption = World(size=64)[0]      # uint8 (3, 64, 64), and what it shows
+>>> from minimagen.data import World
+>>> picture, caption = World(size=64)[4]
+>>> tuple(picture.shape), caption
+((3, 64, 64), 'a big orange ring in the top left corner on a blue background')
 
 Of every page the whole truth is known, so drawings can be judged exactly, and what training never
 meets (a noun in a colour, two nouns together, a wording, a word, a noun) is decided by sha256 and
@@ -15,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minimagen.data.base import Captioned
 from minimagen.data.captions import describe
 from minimagen.data.grammar import PAIRED, Grammar
 from minimagen.data.nouns import things
@@ -32,7 +35,7 @@ SPLITS = {  # split: the kinds of page that can show what it is about
 }
 
 
-class World:
+class World(Captioned):
     """Captioned pages: `world[i] -> (uint8 (3, size, size), caption)`, item i decided by i alone.
 
     size: pixels; the same page at every size.
