@@ -29,6 +29,7 @@ from minimagen.data.folder import KEEP_BYTES
 from minimagen.data.scenes import RELATIONS, Scenes, layout
 from minimagen.data.shapes import Shapes
 from minimagen.files import shipped
+from tools import world_drawings
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -57,7 +58,7 @@ def encode(captions: list[str]) -> Text:
 
 def test_every_shipped_file_has_its_stored_sha256_and_is_named_in_the_sources():
     lines = (DATA / "SHA256SUMS").read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         wanted, name = line.split("  ")
         assert hashlib.sha256((DATA / name).read_bytes()).hexdigest() == wanted, name
@@ -136,7 +137,7 @@ def builder():
 
 
 def small_archives(folder: Path, build) -> None:
-    """Stand-ins for the four packages, their sha256 put in the place of the real ones."""
+    """Stand-ins for the five packages, their sha256 put in the place of the real ones."""
     icons = {
         "width": 32,
         "height": 32,
@@ -173,8 +174,12 @@ def small_archives(folder: Path, build) -> None:
         "dict/data.verb": "02 v | to see\n",
     }
     dictionary |= {"dict/data.adj": '03 a | tall; "an old tree"\n', "dict/data.adv": ""}
+    tables = (world_drawings.SHOWN, world_drawings.NEVER_SHOWN)
+    nouns = [choice.split()[0] for table in tables for row in table.values() for choice in row]
+    square = {"body": "<path fill='#f00' d='M8 4h16v16h-16z'/>"}
     contents = [
         drawn,
+        {"icons.json": json.dumps({"icons": dict.fromkeys(nouns, square)})},
         drawn,
         {"en/data.json": json.dumps(entries), "meta/groups.json": json.dumps(groups)},
         dictionary,
@@ -213,6 +218,10 @@ def test_building_joins_by_code_point_merges_repeats_and_gives_the_same_bytes_tw
         "white square button",
     ]
     assert (flat[0]["also"], flat[0]["tags"]) == (["sunny"], ["nus", "ynnus"])
+    nouns = list(build.world(tmp_path))
+    assert len(nouns) == 132
+    assert nouns[0]["box"] == [8, 4, 16]
+    assert nouns[0]["palette"] == [[1.0, 255, 0, 0]]
     assert list(build.sentences(tmp_path)) == [
         "a tree",
         "an old tree",
@@ -872,6 +881,37 @@ def test_batches_resume_where_they_stopped():
     assert not any(torch.equal(other[1].text.tokens, cond.text.tokens) for _, cond in whole)
 
 
+def test_workers_make_the_same_batches_in_the_same_order():
+    whole = list(islice(batches(Numbered(50), 4, encode, seed=3, start=2), 9))
+    for workers in (1, 2):
+        stream = batches(Numbered(50), 4, encode, seed=3, start=2, workers=workers)
+        for (x0, cond), (x, c) in zip(whole, stream, strict=False):
+            assert torch.equal(x0, x)
+            assert torch.equal(cond.text.tokens, c.text.tokens)
+
+
+def test_processes_share_a_batch_and_each_makes_its_own_part_alone():
+    read = []
+
+    class Watched(Numbered):
+        def __getitem__(self, i: int):
+            read.append(i)
+            return super().__getitem__(i)
+
+    whole = next(batches(Numbered(50), 6, encode, seed=3))[0]
+    for rank in range(3):
+        read.clear()
+        part = next(batches(Watched(50), 6, encode, seed=3, rank=rank, world=3))[0]
+        assert torch.equal(part, whole[rank::3])
+        assert len(read) == 2
+
+
+def test_batches_leave_the_global_generator_alone():
+    state = torch.random.get_rng_state()
+    next(batches(Numbered(50), 4, encode))
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
 def test_starting_late_costs_nothing():
     read = []
 
@@ -913,6 +953,19 @@ def test_every_item_is_drawn_equally_often():
 def test_bad_batches_are_refused_at_once(data, batch_size, start, message):
     with pytest.raises(ValueError, match=message):
         batches(data, batch_size, encode, start=start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": -1}, "workers must be a whole number, at least 0, got -1"),
+        ({"rank": 2, "world": 2}, "rank must be below world = 2, got 2"),
+        ({"world": 3}, "batch_size must be a multiple of world = 3, got 4"),
+    ],
+)
+def test_bad_shares_are_refused_at_once(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        batches(Numbered(3), 4, encode, **arguments)
 
 
 def test_the_first_batch_is_the_same_on_every_machine():

@@ -21,12 +21,17 @@ from pathlib import Path
 import numpy as np
 
 from minimagen.files import write
+from tools import world_drawings
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 PACKAGES = {  # package: (version, sha256 of its archive)
     "@iconify-json/fluent-emoji-flat": (
         "1.2.6",
         "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+    ),
+    "@iconify-json/fluent-emoji": (
+        "1.2.7",
+        "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b",
     ),
     "@iconify-json/noto": (
         "1.2.9",
@@ -138,6 +143,12 @@ def emoji(style: str, folder: Path) -> Iterator[dict]:
     yield from merged.values()
 
 
+def world(folder: Path) -> Iterator[dict]:
+    """One record for each noun of `World`, of the shaded drawings."""
+    icons = json.loads(read(fetch("@iconify-json/fluent-emoji", folder), "icons.json"))
+    yield from world_drawings.records(icons["icons"])
+
+
 def sentences(folder: Path) -> Iterator[str]:
     """WordNet's definitions, each followed by the example sentences that stand in quotation marks
     after it.
@@ -159,6 +170,10 @@ def digits() -> dict[str, np.ndarray]:
     return {"images": data.images.astype(np.uint8), "labels": data.target.astype(np.uint8)}
 
 
+def write_records(path: Path, records: Iterator[dict]) -> None:
+    write_lines(path, (json.dumps(record, ensure_ascii=False) for record in records))
+
+
 def write_lines(path: Path, lines: Iterator[str]) -> None:
     text = "".join(f"{line}\n" for line in dict.fromkeys(lines) if line)  # each line once, in order
     packed = lzma.compress(text.encode("utf-8"), preset=9 | lzma.PRESET_EXTREME)
@@ -171,9 +186,9 @@ def build(folder: Path, out: Path) -> list[Path]:
     write_lines(files[0], sentences(folder))
     for style in STYLES:
         files.append(out / "emoji" / f"{style}.jsonl.xz")
-        write_lines(
-            files[-1], (json.dumps(record, ensure_ascii=False) for record in emoji(style, folder))
-        )
+        write_records(files[-1], emoji(style, folder))
+    files.append(out / "world" / "nouns.jsonl.xz")
+    write_records(files[-1], world(folder))
     files.append(out / "digits.npz")
     packed = io.BytesIO()  # through memory: numpy would add ".npz" to a temporary name
     np.savez_compressed(packed, **digits())

@@ -9,5 +9,6 @@ depends on i alone.
 
 from minimagen.data.base import Captioned, Crops, Mixture, batches, crops
 from minimagen.data.folder import Folder
+from minimagen.data.world import World
 
-__all__ = ["Captioned", "Crops", "Folder", "Mixture", "batches", "crops"]
+__all__ = ["Captioned", "Crops", "Folder", "Mixture", "World", "batches", "crops"]

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from minimagen import pixels
 from minimagen.conditioning import Cond, Text
+
+PREFETCH = 4  # batches that each worker makes ahead
 
 
 class Captioned(ABC):
@@ -158,25 +161,60 @@ def batches(
     *,
     seed: int = 0,
     start: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
 ) -> Iterator[tuple[Tensor, Cond]]:
     """Batches without end: x0 (B, 3, size, size) in [-1, 1] and Cond(encode(captions)), from batch
     number `start` on.
 
     Items are drawn with replacement, batch k by a generator seeded with (seed, k) alone: training
-    that resumes at batch k asks for `start=k` and reads what it would have read, at no cost. Raises
-    `ValueError` on an empty data set, a batch size below 1 or a start below 0, at once and not at
-    the first batch.
+    that resumes at batch k asks for `start=k` and reads what it would have read, at no cost.
+    workers: processes that make the pictures ahead of time, bit for bit the same ones in the same
+    order; 0 makes them here. rank, world: of `world` processes that train together number `rank`
+    gets, and makes, B = batch_size / world of every batch, items rank, rank + world, ... of it.
+    Raises `ValueError` on an empty data set or a number out of range, at once and not at the first
+    batch.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number, at least 1, got {batch_size!r}")
-    if not isinstance(start, int) or start < 0:
-        raise ValueError(f"start must be a whole number, at least 0, got {start!r}")
+    for name, value, least in (
+        *(("batch_size", batch_size, 1), ("start", start, 0)),
+        *(("workers", workers, 0), ("rank", rank, 0), ("world", world, 1)),
+    ):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+    if rank >= world:
+        raise ValueError(f"rank must be below world = {world}, got {rank}")
+    if batch_size % world:
+        raise ValueError(f"batch_size must be a multiple of world = {world}, got {batch_size}")
     if len(data) == 0:
         raise ValueError("data must hold at least one picture, but it is empty")
-    return (
-        _batch(data, _indices(len(data), batch_size, seed, k), encode)
-        for k in itertools.count(start)
+    stream = DataLoader(
+        _Batches(data, batch_size, seed, rank, world),
+        batch_size=None,
+        sampler=itertools.count(start),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        prefetch_factor=PREFETCH if workers else None,
+        generator=torch.Generator(),  # or the loader would take a number from the global one
     )
+    return ((pixels.from_uint8(pictures), Cond(encode(captions))) for pictures, captions in stream)
+
+
+class _Batches(Dataset):
+    """Batch k as item k: (uint8 (B, 3, size, size), captions)."""
+
+    def __init__(self, data: Captioned, batch_size: int, seed: int, rank: int, world: int):
+        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.rank, self.world = rank, world
+
+    def __getitem__(self, k: int) -> tuple[Tensor, list[str]]:
+        indices = _indices(len(self.data), self.batch_size, self.seed, k)[self.rank :: self.world]
+        pictures, captions = zip(*(self.data[i] for i in indices), strict=True)
+        return torch.stack(pictures), list(captions)
+
+
+def _as_it_is(batch: tuple[Tensor, list[str]]) -> tuple[Tensor, list[str]]:
+    return batch
 
 
 def _indices(count: int, batch_size: int, seed: int, k: int) -> list[int]:
@@ -185,13 +223,6 @@ def _indices(count: int, batch_size: int, seed: int, k: int) -> list[int]:
     ).digest()  # near seeds and near batches must not be alike
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     return torch.randint(count, (batch_size,), generator=generator).tolist()
-
-
-def _batch(
-    data: Captioned, indices: list[int], encode: Callable[[list[str]], Text]
-) -> tuple[Tensor, Cond]:
-    pictures, captions = zip(*(data[i] for i in indices), strict=True)
-    return pixels.from_uint8(torch.stack(pictures)), Cond(encode(list(captions)))
 
 
 def _check_index(i: int, length: int) -> None:
