@@ -176,16 +176,7 @@ def batches(
     Raises `ValueError` on an empty data set or a number out of range, at once and not at the first
     batch.
     """
-    for name, value, least in (
-        *(("batch_size", batch_size, 1), ("start", start, 0)),
-        *(("workers", workers, 0), ("rank", rank, 0), ("world", world, 1)),
-    ):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
-    if rank >= world:
-        raise ValueError(f"rank must be below world = {world}, got {rank}")
-    if batch_size % world:
-        raise ValueError(f"batch_size must be a multiple of world = {world}, got {batch_size}")
+    _check_numbers(batch_size, start, workers, rank, world)
     if len(data) == 0:
         raise ValueError("data must hold at least one picture, but it is empty")
     stream = DataLoader(
@@ -198,6 +189,18 @@ def batches(
         generator=torch.Generator(),  # or the loader would take a number from the global one
     )
     return ((pixels.from_uint8(pictures), Cond(encode(captions))) for pictures, captions in stream)
+
+
+def _check_numbers(batch_size: int, start: int, workers: int, rank: int, world: int) -> None:
+    smallest = {"batch_size": 1, "start": 0, "workers": 0, "rank": 0, "world": 1}
+    values = (batch_size, start, workers, rank, world)
+    for (name, least), value in zip(smallest.items(), values, strict=True):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+    if rank >= world:
+        raise ValueError(f"rank must be below world = {world}, got {rank}")
+    if batch_size % world:
+        raise ValueError(f"batch_size must be a multiple of world = {world}, got {batch_size}")
 
 
 class _Batches(Dataset):
@@ -218,9 +221,8 @@ def _as_it_is(batch: tuple[Tensor, list[str]]) -> tuple[Tensor, list[str]]:
 
 
 def _indices(count: int, batch_size: int, seed: int, k: int) -> list[int]:
-    digest = hashlib.sha256(
-        f"{seed} {k}".encode()
-    ).digest()  # near seeds and near batches must not be alike
+    # Near seeds and near batches must not be alike.
+    digest = hashlib.sha256(f"{seed} {k}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     return torch.randint(count, (batch_size,), generator=generator).tolist()
 
