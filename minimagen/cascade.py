@@ -1,4 +1,4 @@
-"""Lessons 00 and 14. The cascade: a stage is one network with its settings, and a picture passes up them.
+"""Lessons 00 and 14. The cascade: stages are networks with settings, and a picture passes through.
 
 >>> from minimagen.unet import UNetConfig
 >>> config = UNetConfig(8, (1,), (1,), (None,), text_width=16)

@@ -158,8 +158,10 @@ def _middle(config: UNetConfig, emb: int) -> Level:
     width = config.widths[-1]
     kind = next((kind for kind in reversed(config.attention) if kind), None)
     block = lambda: ResBlock(width, width, emb, groups=config.groups)
-    looking = [attention(config, width, kind)] if kind else []
-    return Level([block(), *looking, block()])
+    layer = Level([block()])
+    if kind:
+        layer.append(attention(config, width, kind))
+    return layer.append(block())
 
 
 # ----------------------------------------------------------------------------------- configurations

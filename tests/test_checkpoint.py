@@ -9,12 +9,12 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
+from conftest import TINY
 from safetensors.torch import load_file, save_file
 
 from minimagen import checkpoint
 from minimagen.checkpoint import Settings
 from minimagen.conditioning import Cond, Text
-from minimagen.unet import TINY
 
 SETTINGS = Settings(16, "unet", TINY["base"], trained={"steps": 7})
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from conftest import TINY
 from PIL import Image
 
 from minimagen import __version__, cli, recipes
@@ -29,7 +30,6 @@ from minimagen.evaluation import exam, registry
 from minimagen.pixels import from_uint8, to_uint8
 from minimagen.samplers import STEPS
 from minimagen.thresholding import THRESHOLDS
-from minimagen.unet import TINY
 
 ROOT = Path(__file__).parents[1]
 

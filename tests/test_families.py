@@ -66,7 +66,7 @@ def test_a_mode_is_covered_by_a_part_of_its_fair_share_of_near_points():
     points = torch.cat([points, torch.full((20, 2), 2.1)])  # between the modes
     assert families.hits(points, centres, 0.5).tolist() == [88, 7, 4, 1]
     assert [
-        families.covered(points, centres, 0.5, least) for least in (0.01, 0.1, 0.2, 0.5, 1.0)
+        families.covered(points, centres, 0.5, share) for share in (0.01, 0.1, 0.2, 0.5, 1.0)
     ] == [4, 3, 2, 1, 1]
     assert (
         families.hits(points, centres, 4.0).sum() == 120
@@ -74,7 +74,7 @@ def test_a_mode_is_covered_by_a_part_of_its_fair_share_of_near_points():
     assert families.covered(points, centres, 0.5) == 1  # a quarter of 30
     with pytest.raises(ValueError, match="points must hold one point or more"):
         families.covered(points[:0], centres, 0.5)
-    with pytest.raises(ValueError, match=r"least must lie in \(0, 1\], .* got 0"):
+    with pytest.raises(ValueError, match=r"min_share must lie in \(0, 1\], .* got 0"):
         families.covered(points, centres, 0.5, 0)
 
 
@@ -220,15 +220,14 @@ def test_the_penalty_holds_the_slope_of_the_discriminator_down():
 # --- VAE ---
 
 
-def test_the_gaussian_divergence_is_the_one_of_torch():
-    mean, log_std = (
-        torch.randn(6, 3, generator=seeded(0), dtype=f64),
-        0.5 * torch.randn(6, 3, generator=seeded(1), dtype=f64),
-    )
-    expected = kl_divergence(
-        Normal(mean, log_std.exp()), Normal(torch.zeros(3, dtype=f64), 1.0)
-    ).sum(1)
-    torch.testing.assert_close(families.gaussian_kl(mean, log_std), expected)
+def test_the_bound_of_the_vae_pays_the_gaussian_divergence_of_torch():
+    """log p(x | z) - the bound, at the z of the same generator."""
+    model, x = shaken(VAE()), torch.randn(6, 2, generator=seeded(0), dtype=f64)
+    mean, log_std = model.encoder(x).chunk(2, 1)
+    z = mean + log_std.exp() * torch.randn(6, 1, generator=seeded(1), dtype=f64)
+    explained = families.normal_log_prob(x, model.decoder(z), model.log_std)
+    paid = kl_divergence(Normal(mean, log_std.exp()), Normal(0 * mean, 1.0)).sum(1)
+    torch.testing.assert_close(explained - model.log_likelihood(x, seeded(1)), paid)
 
 
 def latent_grid(model: VAE, x: torch.Tensor):

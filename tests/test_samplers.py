@@ -1,6 +1,7 @@
 """Lesson 06: one loop, several small steps."""
 
 import math
+import weakref
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from minimagen.samplers import (
     ddim,
     dpmpp_2m,
     heun,
+    last,
     sample,
     steps,
 )
@@ -489,3 +491,22 @@ def test_heun_agrees_with_diffusers_step_by_step():
     assert len(got) == len(preds) == 12
     for pred, wanted in zip(preds, got, strict=True):
         torch.testing.assert_close(pred.z, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_last_prediction_is_what_a_run_ends_with_and_nothing_else_is_kept():
+    levels, z = torch.linspace(-5, 5, 4), torch.zeros(1, 2)
+    run = lambda: sample(IdealGaussian(1.0, 0.5), levels, z, ddim())
+    *_, end = run()
+    assert torch.equal(last(run()).x0, end.x0)
+    assert torch.equal(last(run()).logsnr, end.logsnr)
+    kept = []
+
+    def watched():
+        for pred in run():
+            kept.append(weakref.ref(pred))
+            yield pred
+
+    end = last(watched())
+    assert [ref() is not None for ref in kept] == [False, False, False, True]
+    with pytest.raises(ValueError, match="predictions must hold one prediction or more, got none"):
+        last(iter([]))

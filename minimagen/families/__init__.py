@@ -10,7 +10,7 @@ network passes of one drawn point.
 >>> ring, flow = Ring(), Flow(generator=torch.Generator().manual_seed(0))
 >>> points = ring.draw(1000, torch.Generator().manual_seed(1))
 >>> before = flow.log_likelihood(points).mean()
->>> losses = list(flow.fit(points, n=30, generator=torch.Generator().manual_seed(2)))
+>>> losses = list(flow.fit(points, n=10, generator=torch.Generator().manual_seed(2)))
 >>> bool(before < flow.log_likelihood(points).mean() < ring.log_prob(points).mean())
 True
 """
