@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,6 @@ from minimagen import checkpoint
 from minimagen.checkpoint import SCHEDULES, Settings
 from minimagen.conditioning import Cond, Text
 from minimagen.denoiser import Denoiser, Prediction
-from minimagen.files import shipped
 from minimagen.guidance import guided
 from minimagen.noise import randn
 from minimagen.samplers import STEPS, Step, last, sample, steps
@@ -34,15 +33,10 @@ START = 0.995
 # Drawn side by side: sixteen pictures at 256, one at 1024, so that memory stays below 4 GB.
 MAX_PIXELS = 2**20
 # What may be changed of a trained stage: the rest of its settings says what its network is.
-CHANGEABLE = (
-    "size",
-    "schedule",
-    "steps",
-    "sampler",
-    "weight",
-    "threshold",
-    "percentile",
-    "aug_level",
+CHANGEABLE = tuple(
+    field.name
+    for field in fields(Settings)
+    if field.name not in ("network", "config", "target", "trained")
 )
 
 Watch = Callable[["Stage", Iterable[Prediction]], Iterable[Prediction]]
@@ -197,7 +191,7 @@ class Cascade:
         does not fit, or the device.
         """
         device = _device(device)
-        folders, text = _parts(_folder(path))
+        folders, text = checkpoint.parts(path)
         stages = [Stage(*checkpoint.load(folder, device)) for folder in folders]
         encoder = TextEncoder(text_encoder or text, device)
         for stage in stages:
@@ -274,32 +268,3 @@ def _device(name: str | torch.device | None) -> torch.device:
             f"device must be one that this machine has, such as cpu, cuda or mps, got {str(name)!r}"
         ) from error
     return torch.device(device)
-
-
-def _folder(path: str | Path | None) -> Path:
-    """The folder itself, or the hub's copy of it where `path` looks like a name on the hub."""
-    if path is None:
-        return shipped("weights")
-    on_hub = str(path).count("/") == 1 and not str(path).startswith((".", "~"))
-    if Path(path).is_dir() or not on_hub:
-        return Path(path)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors"]))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise ValueError(
-            f"weights must be a folder or a name on the hub, got {str(path)!r}: {error}"
-        ) from error
-
-
-def _parts(folder: Path) -> tuple[list[Path], Path | str]:
-    """The folders of the stages, and the folder or the name of the text encoder."""
-    if (folder / "stage.json").exists() and not (folder / "cascade.json").exists():
-        return [folder], "shipped"
-    stages, text = checkpoint.read_json(
-        folder / "cascade.json",
-        lambda content: ([folder / name for name in content["stages"]], str(content["text"])),
-    )
-    return stages, folder / text if (folder / text).is_dir() else text

@@ -16,7 +16,7 @@ from safetensors.torch import save as to_bytes
 from minimagen import noise
 from minimagen.denoiser import TARGETS, Denoiser
 from minimagen.efficient_unet import EfficientUNet
-from minimagen.files import write
+from minimagen.files import shipped, write
 from minimagen.samplers import STEPS
 from minimagen.thresholding import THRESHOLDS
 from minimagen.unet import UNet, UNetConfig
@@ -128,6 +128,23 @@ def load(folder: str | Path, device: str | torch.device | None = None) -> tuple[
     return denoiser.requires_grad_(False).eval().to(device or "cpu"), settings
 
 
+def parts(path: str | Path | None) -> tuple[list[Path], Path | str]:
+    """The folders of a cascade's stages, and the folder or the name of its text encoder.
+
+    path: a folder, a hub name, or None for the shipped weights. The folder of one stage will do
+    too, with the shipped text encoder. Raises `ValueError` naming what is missing or damaged.
+    Lesson 14.
+    """
+    folder = _folder(path)
+    if (folder / "stage.json").exists() and not (folder / "cascade.json").exists():
+        return [folder], "shipped"
+    stages, text = read_json(
+        folder / "cascade.json",
+        lambda content: ([folder / name for name in content["stages"]], str(content["text"])),
+    )
+    return stages, folder / text if (folder / text).is_dir() else text
+
+
 def read_json(path: Path, use):
     """`use` of what a JSON file holds.
 
@@ -137,6 +154,24 @@ def read_json(path: Path, use):
         return use(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is missing, damaged or of another version: {error}") from error
+
+
+def _folder(path: str | Path | None) -> Path:
+    """The folder itself, or the hub's copy of it where `path` looks like a name on the hub."""
+    if path is None:
+        return shipped("weights")
+    on_hub = str(path).count("/") == 1 and not str(path).startswith((".", "~"))
+    if Path(path).is_dir() or not on_hub:
+        return Path(path)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors"]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise ValueError(
+            f"weights must be a folder or a name on the hub, got {str(path)!r}: {error}"
+        ) from error
 
 
 def _empty(content: dict) -> tuple[Denoiser, Settings]:
