@@ -273,8 +273,8 @@ def test_a_field_of_another_version_is_named(stage):
     ids=str,
 )
 def test_a_network_that_cannot_be_built_is_named(stage, wrong):
-    found = json.loads((stage / "stage.json").read_text())
-    refused(changed(stage, config={**found["config"], **wrong}), "stage.json")
+    content = json.loads((stage / "stage.json").read_text())
+    refused(changed(stage, config={**content["config"], **wrong}), "stage.json")
 
 
 @pytest.mark.parametrize("config", [None, "tiny", []])

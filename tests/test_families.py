@@ -203,8 +203,8 @@ def test_a_lagging_discriminator_learns_at_one_step_in_every():
         [not torch.equal(a, b) for a, b in zip(s, t, strict=True)]
         for s, t in zip(states, states[1:], strict=False)
     ]
-    assert [told for told, _ in moved] == [False, False, True, False, False, True]
-    assert all(made for _, made in moved)
+    assert [discriminator for discriminator, _ in moved] == [False, False, True, False, False, True]
+    assert all(generator for _, generator in moved)
 
 
 def test_the_penalty_holds_the_slope_of_the_discriminator_down():
@@ -237,8 +237,8 @@ def latent_grid(model: VAE, x: torch.Tensor):
     joint = families.normal_log_prob(
         x[:, None], model.decoder(z), model.log_std
     ) + families.normal_log_prob(z)
-    told = families.normal_log_prob(z[None], mean[:, None], log_std[:, None])
-    return (part + math.log(24 / 6000) for part in (joint, told))
+    posterior = families.normal_log_prob(z[None], mean[:, None], log_std[:, None])
+    return (part + math.log(24 / 6000) for part in (joint, posterior))
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -251,9 +251,9 @@ def test_the_bound_of_the_vae_falls_short_by_the_divergence_of_its_posterior(tra
         shaken(model, 0.1)
     with torch.no_grad():
         bound = model.log_likelihood(x.repeat(10_000, 1), seeded(3)).reshape(-1, 6)
-        joint, told = latent_grid(model, x)
+        joint, posterior = latent_grid(model, x)
     exact = joint.logsumexp(1)
-    gap = (told.exp() * (told - (joint - exact[:, None]))).sum(1)
+    gap = (posterior.exp() * (posterior - (joint - exact[:, None]))).sum(1)
     assert (gap > 1e-4).all()  # a bound, for every point
     error = (bound.mean(0) - (exact - gap)).abs()
     assert (error < 5 * bound.std(0) / 100 + 1e-6).all()

@@ -402,9 +402,9 @@ def test_every_normalisation_has_the_groups_of_the_config(kind):
     network, config = KINDS[kind]
     for groups in (1, 4):
         modules = list(network(replace(config, groups=groups)).modules())
-        found = [module.num_groups for module in modules if isinstance(module, torch.nn.GroupNorm)]
-        assert len(found) > 5
-        assert set(found) == {groups}
+        counts = [module.num_groups for module in modules if isinstance(module, torch.nn.GroupNorm)]
+        assert len(counts) > 5
+        assert set(counts) == {groups}
 
 
 # the skips of the Efficient U-Net
