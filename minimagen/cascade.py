@@ -138,7 +138,7 @@ class Cascade:
         """Read a cascade's folder: `cascade.json` names the stages' folders and the text encoder's.
 
         path: a folder, a hub name, or None for the shipped weights; the folder of one base stage,
-        as training leaves it, will do too, with the shipped text encoder. device: None takes the
+        as training leaves it, will do too, with the text encoder it was trained with. device: None takes the
         GPU where there is one; text_encoder: a folder or hub name in the place of the one in
         `cascade.json`. Raises `ValueError` naming the file where something is missing, damaged or
         does not fit, or the device.
@@ -146,13 +146,15 @@ class Cascade:
         device = _device(device)
         folder = _folder(path)
         if (folder / "stage.json").exists() and not (folder / "cascade.json").exists():
-            stages, text = [folder], "shipped"
+            stages, text = [folder], None
         else:
             stages, text = checkpoint.read_json(
                 folder / "cascade.json",
                 lambda found: ([folder / name for name in found["stages"]], str(found["text"])),
             )
         loaded = [checkpoint.load(stage, device) for stage in stages]
+        if text is None:
+            text = loaded[0][1].trained.get("encoder_name", "shipped")
         encoder = TextEncoder(
             text_encoder or (folder / text if (folder / text).is_dir() else text), device
         )
@@ -163,6 +165,7 @@ class Cascade:
                     f"text_encoder must be {wanted} wide, as when the stages were trained, got "
                     f"{encoder.width}"
                 )
+            checkpoint.warn_of_another_encoder(settings, encoder)
         return cls(
             encoder,
             [stage_of(denoiser, settings) for denoiser, settings in loaded],

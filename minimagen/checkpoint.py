@@ -4,6 +4,7 @@ holds it. No pickle.
 
 import json
 import math
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -126,6 +127,23 @@ def load(folder: str | Path, device: str | torch.device | None = None) -> tuple[
     if broken:
         raise ValueError(f"{path} must hold finite weights, but {broken[0]} does not")
     return denoiser.requires_grad_(False).eval().to(device or "cpu"), settings
+
+
+def warn_of_another_encoder(settings: Settings, encoder) -> None:
+    """Warn where a stage was trained with another text encoder than the one that it gets.
+
+    settings.trained: "encoder", the fingerprint of the encoder of its training, where that is
+    known, and its name. Another encoder of the same width runs, but says other things.
+    """
+    fingerprint = settings.trained.get("encoder")
+    if fingerprint not in (None, encoder.fingerprint):
+        name = settings.trained.get("encoder_name", "another encoder")
+        warnings.warn(
+            f"the stage of {settings.size} pixels was trained with the text encoder {name} "
+            f"(fingerprint {fingerprint[:12]}), and now reads {encoder.name} "
+            f"({encoder.fingerprint[:12]}): its pictures may not show what the words say",
+            stacklevel=3,
+        )
 
 
 def read_json(path: Path, use):
