@@ -138,10 +138,10 @@ class Cascade:
         """Read a cascade's folder: `cascade.json` names the stages' folders and the text encoder's.
 
         path: a folder, a hub name, or None for the shipped weights; the folder of one base stage,
-        as training leaves it, will do too, with the text encoder it was trained with. device: None takes the
-        GPU where there is one; text_encoder: a folder or hub name in the place of the one in
-        `cascade.json`. Raises `ValueError` naming the file where something is missing, damaged or
-        does not fit, or the device.
+        as training leaves it, will do too, with the text encoder of its training. device: None
+        takes the GPU where there is one; text_encoder: a folder or hub name in the place of the one
+        in `cascade.json`; a note says where a stage was trained with another. Raises `ValueError`
+        naming the file where something is missing, damaged or does not fit, or the device.
         """
         device = _device(device)
         folder = _folder(path)
