@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -309,24 +308,32 @@ def test_a_batch_that_does_not_divide_among_the_processes_is_refused(tmp_path):
 # the command, killed and resumed; one process and two
 
 HARNESS = """
-import sys, time
+import os, signal, sys
 from minimagen import cli, learner, recipes, text
 from small_runs import RECIPES, Encoder
 
 text.TextEncoder = Encoder
 recipes.RECIPES.update({{(stage, "cpu"): recipe for stage, recipe in RECIPES.items()}})
-if {slow!r}:
-    add = learner.LossLog.add
-    learner.LossLog.add = lambda self, step: (time.sleep({slow!r}), add(self, step))
+add, steps = learner.LossLog.add, []
+
+def add_or_die(self, step):
+    add(self, step)
+    steps.append(step)
+    if len(steps) == {last}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+learner.LossLog.add = add_or_die
 if __name__ == "__main__":
     sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def command(folder, slow=0):
-    """A script that is `minimagen` with the small recipes and encoder of this file."""
-    path = folder / f"harness{slow}.py".replace("0.", "")
-    path.write_text(HARNESS.format(slow=slow))
+def command(folder, last=None):
+    """A script that is `minimagen` with the small recipes and encoder of these tests, and that is
+    killed in step number `last`.
+    """
+    path = folder / f"harness{last}.py"
+    path.write_text(HARNESS.format(last=last))
     return str(path)
 
 
@@ -335,7 +342,7 @@ def environment():
 
 
 def run(*arguments):
-    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=240)
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -365,24 +372,15 @@ def whole(tmp_path_factory):
 
 
 def test_a_killed_run_resumed_is_the_unbroken_run_bit_for_bit(whole, tmp_path):
-    """`kill -9` some steps after the first saved state, then --resume."""
+    """`kill -9` in the seventh step, three after a saved state; then --resume and no other flag."""
     broken = tmp_path / "broken"
-    # Half a second a step, so that there is time to kill it.
-    started = subprocess.Popen(
-        [sys.executable, command(tmp_path, slow=0.5), *TRAIN, str(broken)], env=environment()
+    killed = subprocess.run(
+        [sys.executable, command(tmp_path, last=7), *TRAIN, str(broken)], env=environment()
     )
-    began = time.monotonic()
-    while (
-        not (broken / "state.safetensors").exists()
-        and started.poll() is None
-        and time.monotonic() - began < 120
-    ):
-        time.sleep(0.02)
-    time.sleep(0.75)  # into the steps after it
-    started.kill()
-    assert started.wait(30) == -signal.SIGKILL
+    assert killed.returncode == -signal.SIGKILL
     assert head(broken)["step"] == 4
-    run(sys.executable, command(tmp_path), *TRAIN, str(broken), "--resume")
+    resume = ("train", "base", "--resume", "--quiet", "--out")
+    run(sys.executable, command(tmp_path), *resume, str(broken))
     assert_same_run(whole, broken, 12)
     assert [line["step"] for line in log(broken)] == [4, 8, 12]
 
