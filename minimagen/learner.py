@@ -1,11 +1,13 @@
 """Lesson 11. What learns in a training run by a recipe, and all that its next step depends on."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from minimagen import checkpoint
 from minimagen.checkpoint import SCHEDULES, Settings
 from minimagen.denoiser import Denoiser
 from minimagen.log import LossLog
@@ -83,3 +85,14 @@ def objective(recipe: Recipe) -> Objective:
     """What a recipe minimises: noise by its stage's schedule, shifted, and its target's weight."""
     schedule = shifted(SCHEDULES[recipe.settings.schedule], recipe.shift)
     return Objective(schedule, WEIGHTS[recipe.settings.target])
+
+
+def weights_of(source: str | Path, settings: Settings) -> Denoiser:
+    """The network in a stage's folder; `ValueError` where its shape is not that of `settings`."""
+    denoiser, wanted = checkpoint.load(source)
+    if wanted.config != settings.config:
+        raise ValueError(
+            f"source (--from) must be a stage of the same shape, {settings.config}, got "
+            f"{wanted.config}"
+        )
+    return denoiser

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from minimagen.data import Captioned, batches, crops
 from minimagen.denoiser import Denoiser
 from minimagen.files import FolderLock, remove_temporaries, write
 from minimagen.guidance import drop_text
-from minimagen.learner import Learner, new_learner, objective
+from minimagen.learner import Learner, new_learner, objective, weights_of
 from minimagen.log import read_log, up_to, write_log
 from minimagen.recipes import Recipe
 from minimagen.state import STATE, Config, check_same, kept, load_state, save_state
@@ -29,7 +30,7 @@ from minimagen.text import TextEncoder, cached
 from minimagen.training import TrainStep, train, warm_then_cool
 
 LOG = "training_log.jsonl"
-FILES = (STATE, LOG, "weights.safetensors", "stage.json", "samples/*.png", ".holder")
+FILES = (STATE, LOG, "weights.safetensors", "stage.json", "samples/*.png", ".holder")  # in `out`
 AFTER_ALL = 2**31  # the number of a batch that training never comes to: that of the samples
 
 
@@ -229,13 +230,7 @@ class Run:
         learner, recipe = self.learner, self.config.recipe
         if not self.main:
             return learner.log.clear()
-        trained = {
-            "steps": learner.step,
-            "batch": recipe.batch,
-            "encoder": self.config.fingerprint,
-            "encoder_name": self.config.encoder,
-        }
-        checkpoint.save(self.out, learner.ema.module, replace(self.settings, trained=trained))
+        checkpoint.save(self.out, learner.ema.module, replace(self.settings, trained=self.notes()))
         self._write_samples()
         line = {
             "leg": self.config.leg,
@@ -251,6 +246,18 @@ class Run:
         self.lines.append(line)
         learner.log.clear()
         save_state(self.state, learner, self.config)
+
+    def notes(self) -> dict:
+        """What `stage.json` says of the training; a folder's name is the way to it from there."""
+        name = self.config.encoder
+        if Path(name).is_dir():
+            name = os.path.relpath(name, self.out)
+        return {
+            "steps": self.learner.step,
+            "batch": self.config.recipe.batch,
+            "encoder": self.config.fingerprint,
+            "encoder_name": name,
+        }
 
     def _write_samples(self) -> None:
         """The same eight captions each time, drawn with the averaged weights from one noise."""
@@ -273,17 +280,6 @@ class Run:
                 save_state(self.state, self.learner, self.config)
         step, _ = kept(self.out)
         return f"{self.out} holds the state of step {step}: go on with --resume"
-
-
-def weights_of(source: str | Path, settings: Settings) -> Denoiser:
-    """The network in a stage's folder; `ValueError` where its shape is not that of `settings`."""
-    denoiser, wanted = checkpoint.load(source)
-    if wanted.config != settings.config:
-        raise ValueError(
-            f"source (--from) must be a stage of the same shape, {settings.config}, got "
-            f"{wanted.config}"
-        )
-    return denoiser
 
 
 @torch.no_grad()

@@ -602,7 +602,10 @@ def test_a_stage_is_drawn_with_the_encoder_of_its_training(call, train, here, ti
     code, _, err = call(*draw, "--text-encoder", "other")
     assert code == 0
     assert re.fullmatch(r"minimagen: note: the stage of 16 pixels was trained with .*\n", err)
-    assert str(tiny_text) in err
+    way = json.loads((here / "run" / "stage.json").read_text())["trained"]["encoder_name"]
+    assert not Path(way).is_absolute()
+    assert (here / "run" / way).resolve() == tiny_text
+    assert f"{way} (fingerprint" in err
     assert "and now reads other" in err
 
 

@@ -26,6 +26,7 @@ from small_runs import (
 
 from minimagen import checkpoint, files
 from minimagen.data.shapes import Shapes
+from minimagen.denoiser import Denoiser
 from minimagen.run import train_recipe
 from minimagen.state import kept
 from minimagen.training import warm_then_cool
@@ -218,6 +219,27 @@ def test_a_broken_picture_stops_a_run_with_its_state_saved(tmp_path):
         take(9, steps)
     assert kept(tmp_path / "run")[0] == 4
     assert [number for number, _ in follow("base", tmp_path / "run", resume=True)] == [5, 6]
+    assert_same_run(tmp_path / "unbroken", tmp_path / "run", 6)
+
+
+def test_a_step_that_fails_in_its_midst_leaves_the_noise_of_the_last_whole_one(
+    tmp_path, monkeypatch
+):
+    """The fifth step draws its noise, and then fails: resumed, it draws the same noise again."""
+    follow("base", tmp_path / "unbroken")
+    loss, calls = Denoiser.loss, []
+
+    def failing(self, *arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise OSError("the device is gone")
+        return loss(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Denoiser, "loss", failing)
+        with pytest.raises(OSError, match=r"the device is gone; .* holds the state of step 4"):
+            follow("base", tmp_path / "run")
+    follow("base", tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "unbroken", tmp_path / "run", 6)
 
 
