@@ -131,7 +131,7 @@ class Run:
             leg = max((line["leg"] for line in self.lines), default=0) + 1
             self.config = replace(self.config, leg=leg)
         elif self.settings.config.neighbours:
-            captions = [self.data[i * 7919 % len(self.data)][1] for i in range(1024)]
+            captions = [self.data.caption(i * 7919 % len(self.data)) for i in range(1024)]
             self.learner.denoiser.net.reader.begin_white(self.encoder.encode(captions))
 
     def steps(self) -> Iterator[tuple[int, TrainStep]]:
@@ -214,7 +214,7 @@ class Run:
     @cached_property
     def encode(self) -> Callable[[list[str]], Text]:
         """Sentences -> text; those of data that can list them are encoded once for all runs."""
-        captions = getattr(self.data, "captions", [])
+        captions = self.data.captions
         return cached(self.encoder, captions) if captions else self.encoder.encode
 
     def _is_due(self) -> bool:
