@@ -140,8 +140,7 @@ class Cascade:
         path: a folder, a hub name, or None for the shipped weights; the folder of one base stage,
         as training leaves it, will do too, with the text encoder of its training. device: None
         takes the GPU where there is one; text_encoder: a folder or hub name in the place of the one
-        in `cascade.json`; a note says where a stage was trained with another. Raises `ValueError`
-        naming the file where something is missing, damaged or does not fit, or the device.
+        in `cascade.json`. Raises `ValueError` naming what is missing, damaged or does not fit.
         """
         device = _device(device)
         folder = _folder(path)
@@ -153,8 +152,7 @@ class Cascade:
                 lambda found: ([folder / name for name in found["stages"]], str(found["text"])),
             )
         loaded = [checkpoint.load(stage, device) for stage in stages]
-        if text is None:
-            text = loaded[0][1].trained.get("encoder_name", "shipped")
+        text = text or loaded[0][1].trained.get("encoder_name", "shipped")
         encoder = TextEncoder(
             text_encoder or (folder / text if (folder / text).is_dir() else text), device
         )
