@@ -33,6 +33,7 @@ from torch import Tensor
 from experiments.encoders import unschooled
 from minimagen import pixels, recipes, training
 from minimagen.cascade import Cascade, Stage
+from minimagen.checkpoint import SCHEDULES
 from minimagen.conditioning import Cond, Text
 from minimagen.data import batches
 from minimagen.data.shapes import KINDS, Shapes
@@ -43,6 +44,7 @@ from minimagen.evaluation.metrics import bootstrap
 from minimagen.files import processor, write
 from minimagen.guidance import drop_text
 from minimagen.noise import diffuse, randn
+from minimagen.objective import Objective, shifted, velocity_weight
 from minimagen.text import TextEncoder
 
 SIZE, BATCH, STEPS, WARM = 32, 32, 2400, 200
@@ -67,7 +69,7 @@ class Variant:
     stray: bool = True
     drop: float = RECIPE.drop
     shift: float = RECIPE.shift
-    weight: object = training.velocity_weight
+    weight: object = velocity_weight
     target: str = "x0"
     decays: tuple[float, ...] = (RECIPE.decay,)
 
@@ -92,8 +94,10 @@ VARIANTS = {
     "no shift": Variant(
         "noise levels as the cosine schedule has them, not 2 nats noisier", shift=0.0
     ),
-    "plain weight": Variant("the squared error of x0 counts the same at every level", weight=None),
-    "target v": Variant("the network predicts v, unweighted", weight=None, target="v"),
+    "plain weight": Variant(
+        "the squared error of x0 counts the same at every level", weight=torch.ones_like
+    ),
+    "target v": Variant("the network predicts v, unweighted", weight=torch.ones_like, target="v"),
 }
 
 
@@ -135,10 +139,9 @@ def trained(variant: Variant, encoder: TextEncoder, seed: int, steps: int) -> li
     )  # apart, so that the noise is the same however often the text is dropped
     data = dataset("train", FIRST_NEW, stray=variant.stray)
     stream = drop_text(batches(data, BATCH, encoder.encode, seed=seed), variant.drop, dropped)
-    logsnr = replace(RECIPE, shift=variant.shift).logsnr
-    loop = training.train(
-        denoiser, stream, logsnr, optimizer, weight=variant.weight, generator=generator
-    )
+    schedule = shifted(SCHEDULES[RECIPE.settings.schedule], variant.shift)
+    objective = Objective(schedule, variant.weight)
+    loop = training.train(denoiser, stream, objective, optimizer, generator=generator)
     for number, _ in zip(range(1, steps + 1), loop, strict=False):
         for average in averages:
             average.update_parameters(denoiser)

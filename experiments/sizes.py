@@ -33,6 +33,7 @@ from minimagen.denoiser import Denoiser
 from minimagen.evaluation import metrics
 from minimagen.files import processor
 from minimagen.guidance import drop_text, guided
+from minimagen.objective import Objective, velocity_weight
 from minimagen.text import TextEncoder
 from minimagen.unet import UNet, UNetConfig
 
@@ -118,14 +119,8 @@ def trained(pages: Tensor, text: Text, channels: int, seed: int, steps: int) -> 
     )
     ema = training.averaged(denoiser, 0.99)
     stream = drop_text(batches(pages, text, generator), 0.1, generator)
-    run = training.train(
-        denoiser,
-        stream,
-        noise.cosine,
-        optimizer,
-        weight=training.velocity_weight,
-        generator=generator,
-    )
+    objective = Objective(noise.cosine, velocity_weight)
+    run = training.train(denoiser, stream, objective, optimizer, generator=generator)
     for step, _ in zip(range(1, steps + 1), run, strict=False):
         ema.update_parameters(denoiser)
         for group in optimizer.param_groups:

@@ -185,14 +185,16 @@ class Cascade:
         """Read a cascade's folder: `cascade.json` names the stages' folders and the text encoder's.
 
         path: a folder, a hub name, or None for the shipped weights; the folder of one base stage,
-        as training leaves it, will do too, with the shipped text encoder. device: None takes the
-        GPU where there is one; text_encoder: a folder or hub name in the place of the one in
-        `cascade.json`. Raises `ValueError` naming the file where something is missing, damaged or
-        does not fit, or the device.
+        as training leaves it, will do too, with the text encoder of its training. device: None
+        takes the GPU where there is one; text_encoder: a folder or hub name in the place of the one
+        in `cascade.json`. Raises `ValueError` naming what is missing, damaged or does not fit.
         """
         device = _device(device)
         folders, text = checkpoint.parts(path)
         stages = [Stage(*checkpoint.load(folder, device)) for folder in folders]
+        if text is None:
+            name = stages[0].settings.trained.get("encoder_name", "shipped")
+            text = checkpoint.beside(folders[0], name)
         encoder = TextEncoder(text_encoder or text, device)
         for stage in stages:
             width = stage.settings.config.text_width
@@ -201,6 +203,7 @@ class Cascade:
                     f"text_encoder must be {width} wide, as when the stages were trained, got "
                     f"{encoder.width}"
                 )
+            checkpoint.warn_of_another_encoder(stage.settings, encoder)
         return cls(encoder, stages)
 
     def up_to(self, size: int | None) -> tuple[Stage, ...]:

@@ -5,6 +5,7 @@
 
 import json
 import math
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -128,21 +129,43 @@ def load(folder: str | Path, device: str | torch.device | None = None) -> tuple[
     return denoiser.requires_grad_(False).eval().to(device or "cpu"), settings
 
 
-def parts(path: str | Path | None) -> tuple[list[Path], Path | str]:
+def parts(path: str | Path | None) -> tuple[list[Path], Path | str | None]:
     """The folders of a cascade's stages, and the folder or the name of its text encoder.
 
     path: a folder, a hub name, or None for the shipped weights. The folder of one stage will do
-    too, with the shipped text encoder. Raises `ValueError` naming what is missing or damaged.
-    Lesson 14.
+    too; which encoder it reads, its settings say, and here stands None. Raises `ValueError` naming
+    what is missing or damaged. Lesson 14.
     """
     folder = _folder(path)
     if (folder / "stage.json").exists() and not (folder / "cascade.json").exists():
-        return [folder], "shipped"
+        return [folder], None
     stages, text = read_json(
         folder / "cascade.json",
         lambda content: ([folder / name for name in content["stages"]], str(content["text"])),
     )
-    return stages, folder / text if (folder / text).is_dir() else text
+    return stages, beside(folder, text)
+
+
+def beside(folder: Path, name: str) -> Path | str:
+    """The encoder's folder of that name as seen from `folder`, else the name itself."""
+    return folder / name if (folder / name).is_dir() else name
+
+
+def warn_of_another_encoder(settings: Settings, encoder) -> None:
+    """Warn where a stage was trained with another text encoder than the one that it gets.
+
+    settings.trained: "encoder", the fingerprint of the encoder of its training, where that is
+    known, and its name. Another encoder of the same width runs, but says other things.
+    """
+    fingerprint = settings.trained.get("encoder")
+    if fingerprint not in (None, encoder.fingerprint):
+        name = settings.trained.get("encoder_name", "another encoder")
+        warnings.warn(
+            f"the stage of {settings.size} pixels was trained with the text encoder {name} "
+            f"(fingerprint {fingerprint[:12]}), and now reads {encoder.name} "
+            f"({encoder.fingerprint[:12]}): its pictures may not show what the words say",
+            stacklevel=3,
+        )
 
 
 def read_json(path: Path, use):

@@ -3,9 +3,12 @@
 import contextlib
 import os
 import platform
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 
@@ -65,11 +68,57 @@ def write(path: str | os.PathLike, save: Callable[[Path], object]) -> Path:
     except (
         OSError,
         SafetensorError,
-    ) as error:  # safetensors tells of a full disk with an error of its own
+    ) as error:  # safetensors has an error of its own for a full disk
         code, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
-        told = f"could not write {path}: {reason}"
-        raise (OSError(code, told) if code else OSError(told)) from error
+        message = f"could not write {path}: {reason}"
+        raise (OSError(code, message) if code else OSError(message)) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
     return path
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what a killed `write` to `path` left beside it. Only for one who alone writes there.
+
+    path: a file, or a pattern such as `folder / "*.png"`.
+    """
+    for temporary in path.parent.glob(f".*.{path.name}"):
+        if re.match(r"\.\d+\.", temporary.name):
+            temporary.unlink(missing_ok=True)
+
+
+class FolderLock:
+    """A folder held for one process: made where it is missing, and until `release` or the process's
+    end nobody else gets it.
+
+    Raises `ValueError` saying who holds it, and since when, when another does, and when a file is
+    in its way.
+    """
+
+    def __init__(self, folder: Path):
+        self.lock = FileLock(make_folder(folder) / ".lock")
+        self.holder = folder / ".holder"
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ValueError(
+                f"out must be a folder that nobody else trains in, but {folder} is held by "
+                f"{self._holder()}"
+            ) from error
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        text = f"process {os.getpid()} on {platform.node()} since {since}"
+        try:
+            write(self.holder, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        except OSError:
+            self.lock.release()
+            raise
+
+    def release(self) -> None:
+        self.holder.unlink(missing_ok=True)
+        self.lock.release()
+
+    def _holder(self) -> str:
+        with contextlib.suppress(OSError):
+            return self.holder.read_text(encoding="utf-8")
+        return "another process"

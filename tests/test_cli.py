@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -20,15 +21,20 @@ import torch
 from accelerate.state import AcceleratorState
 from conftest import TINY
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+import minimagen.run
 from minimagen import __version__, cli, recipes
 from minimagen.cascade import Cascade
 from minimagen.checkpoint import Settings
 from minimagen.cli.parser import EXAMPLES, parser
 from minimagen.data.shapes import KINDS, Shapes
 from minimagen.evaluation import exam, registry
+from minimagen.files import FolderLock
+from minimagen.log import LossLog
 from minimagen.pixels import from_uint8, to_uint8
 from minimagen.samplers import STEPS
+from minimagen.state import kept
 from minimagen.thresholding import THRESHOLDS
 
 ROOT = Path(__file__).parents[1]
@@ -445,7 +451,7 @@ def test_bf16_changes_the_network_s_arithmetic_and_hardly_the_loss(call, train, 
             reset_partial_state=True
         )  # accelerate keeps one precision a process
         assert call(*train("base", "--out", out, *flags))[0] == 0
-        loss = json.loads((here / out / "log.jsonl").read_text().splitlines()[-1])["loss"]
+        loss = json.loads((here / out / "training_log.jsonl").read_text().splitlines()[-1])["loss"]
         return loss, (here / out / "weights.safetensors").read_bytes()
 
     exact, again, half = trained("exact"), trained("again"), trained("half", "--bf16")
@@ -492,7 +498,7 @@ def test_bad_data_gets_one_line(refused, train, folder, here):
 
 def test_an_out_that_is_a_file_gets_one_line_before_training(refused, train, here, monkeypatch):
     (here / "run").write_text("")
-    monkeypatch.setattr(recipes, "train", None)
+    monkeypatch.setattr(minimagen.run, "train", None)
     assert "out must be a folder, but run is a file" in refused(*train("base", "--out", "run"))
 
 
@@ -501,9 +507,118 @@ def test_a_full_disk_in_training_gets_one_line(refused, train, here, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    assert "could not write run/weights.safetensors: No space left on device" in refused(
+    assert "could not write run/.holder: No space left on device" in refused(
         *train("base", "--out", "run")
     )
+
+
+def stop_in_step(monkeypatch, number, *signals):
+    """Have this process get signals while it takes that step of a training."""
+    add, steps = LossLog.add, []
+
+    def add_and_stop(log, step):
+        steps.append(step)
+        if len(steps) == number:
+            for name in signals:
+                os.kill(os.getpid(), name)
+        add(log, step)
+
+    monkeypatch.setattr(LossLog, "add", add_and_stop)
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_training_after_the_step_and_resume_needs_no_other_flag(
+    call, train, here, monkeypatch, name, folder
+):
+    flags = ("--data", folder, "--steps", 4, "--batch", 3, "--size", 8, "--save", 9)
+    assert call(*train("base", "--out", "whole", *flags))[0] == 0
+    with monkeypatch.context() as patched:
+        stop_in_step(patched, 3, name)
+        handler = signal.getsignal(name)
+        code, out, err = call(*train("base", "--out", "run", *flags))
+        assert signal.getsignal(name) is handler
+    stopped = "minimagen: stopped: run holds the state of step 3: go on with --resume\n"
+    assert (code, out, err) == (130, "", stopped)
+    code, out, err = call("train", "base", "--out", here / "run", "--resume", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{here / 'run'}: a stage of 8 pixels, loss ")
+    for name in ("weights.safetensors", "stage.json"):
+        assert (here / "run" / name).read_bytes() == (here / "whole" / name).read_bytes()
+
+
+def test_a_second_signal_stops_a_training_at_once(call, train, here, monkeypatch):
+    stop_in_step(monkeypatch, 2, signal.SIGTERM, signal.SIGINT)
+    code, _, err = call(*train("base", "--out", "run", "--steps", 4, "--save", 9))
+    assert (code, err) == (130, "minimagen: stopped\n")
+    assert kept(here / "run")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["base", "--data", "mine"], "data must be 'shapes', .* got '.*mine'"),
+        (["base", "--batch", "3"], "batch must be 2, .* got 3"),
+        (["base", "--size", "8"], "size must be 16, .* got 8"),
+        (["base", "--steps", "9"], "steps must be 2, .* got 9: .* begin a new leg .* --from run"),
+        (["base", "--profile", "gpu"], "profile must be 'cpu', .* got 'gpu'"),
+        (["base", "--bf16"], "bf16 must be False, .* got True"),
+        (["base", "--from", "mine"], "from must be None, .* got '.*mine'"),
+        (["sr256"], "stage must be 'base', .* got 'sr256'"),
+        (["base", "--text-encoder", "other"], "text_encoder must be '.*tiny_text.* got '.*other"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_resume_with_another_value_names_both(
+    flags, message, refused, call, train, folder, tiny_text, here
+):
+    assert call(*train("base", "--out", "run"))[0] == 0
+    shutil.copytree(tiny_text, here / "other")
+    encoder = load_file(here / "other" / "model.safetensors")
+    save_file({name: 2 * t for name, t in encoder.items()}, here / "other" / "model.safetensors")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    before = (here / "run" / "state.safetensors").read_bytes()
+    assert re.search(message, refused("train", *flags, "--out", "run", "--resume", "--quiet"))
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert (here / "run" / "state.safetensors").read_bytes() == before
+
+
+def test_a_second_training_in_the_folder_gets_one_line(refused, call, train, here):
+    assert call(*train("base", "--out", "run"))[0] == 0
+    lock = FolderLock(here / "run")
+    message = refused(*train("base", "--out", "run", "--resume"))
+    lock.release()
+    assert f"run is held by process {os.getpid()} on" in message
+
+
+def test_a_stage_is_drawn_with_the_encoder_of_its_training(call, train, here, tiny_text):
+    """No --text-encoder, and no note; a note with another encoder of the same width."""
+    assert call(*train("base", "--out", "run"))[0] == 0
+    draw = ["draw", "a heart", "--weights", "run", "--steps", 1, "--quiet"]
+    assert call(*draw)[0::2] == (0, "")
+    shutil.copytree(tiny_text, here / "other")
+    encoder = load_file(here / "other" / "model.safetensors")
+    save_file({name: 2 * t for name, t in encoder.items()}, here / "other" / "model.safetensors")
+    code, _, err = call(*draw, "--text-encoder", "other")
+    assert code == 0
+    assert re.fullmatch(r"minimagen: note: the stage of 16 pixels was trained with .*\n", err)
+    way = json.loads((here / "run" / "stage.json").read_text())["trained"]["encoder_name"]
+    assert not Path(way).is_absolute()
+    assert (here / "run" / way).resolve() == tiny_text
+    assert f"{way} (fingerprint" in err
+    assert "and now reads other" in err
+
+
+def test_the_bar_shows_the_loss_and_pictures_a_second_from_where_the_run_stands(
+    call, train, here, monkeypatch
+):
+    command = ["train", "base", "--out", "run"]
+    with monkeypatch.context() as patched:
+        stop_in_step(patched, 1, signal.SIGINT)
+        assert call(*train("base", "--out", "run", "--steps", 3, "--save", 9))[0] == 130
+    code, _, err = call(*command, "--resume")
+    assert code == 0
+    assert "| 1/3 [" in err
+    assert re.search(r"\| 3/3 \[.*loss \d\.\d{4}, \d+ pictures/s\]", err)
 
 
 def test_a_loss_that_is_not_finite_gets_one_line(refused, train, here, monkeypatch):

@@ -123,3 +123,53 @@ def test_the_cache_is_where_the_environment_says_else_at_home(monkeypatch, tmp_p
     assert files.cache_folder() == tmp_path
     monkeypatch.setenv("MINIMAGEN_CACHE", "")
     assert files.cache_folder() == Path.home() / ".cache" / "minimagen"
+
+
+def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path):
+    left = [".123.x.txt", ".4.x.txt"]
+    others = ["x.txt", ".123.y.txt", ".hidden.x.txt", "123.x.txt", ".x.txt", ".12a.x.txt"]
+    for name in (*left, *others):
+        (tmp_path / name).write_text("")
+    files.remove_temporaries(tmp_path / "x.txt")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+    (tmp_path / ".9.0001.png").write_text("")
+    files.remove_temporaries(tmp_path / "*.png")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+def test_a_folder_is_held_by_one_and_free_again_afterwards(tmp_path):
+    lock = files.FolderLock(tmp_path / "a" / "run")
+    held = rf"run is held by process {os.getpid()} on .* since \d{{4}}-\d\d-\d\d \d\d:"
+    for _ in range(2):  # to be refused takes nothing away
+        with pytest.raises(ValueError, match=held):
+            files.FolderLock(tmp_path / "a" / "run")
+    lock.release()
+    assert os.listdir(tmp_path / "a" / "run") == [".lock"]
+    files.FolderLock(tmp_path / "a" / "run").release()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="out must be a folder, but .*file is a file"):
+        files.FolderLock(tmp_path / "file")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a fork of this process")
+def test_a_folder_whose_holder_was_killed_is_free(tmp_path):
+    child = os.fork()
+    if child == 0:
+        files.FolderLock(tmp_path)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert str(child) in (tmp_path / ".holder").read_text()
+    lock = files.FolderLock(tmp_path)
+    assert str(os.getpid()) in (tmp_path / ".holder").read_text()
+    lock.release()
+
+
+def test_a_folder_that_cannot_say_who_holds_it_is_not_held(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="could not write .*holder"):
+            files.FolderLock(tmp_path)
+    files.FolderLock(tmp_path).release()

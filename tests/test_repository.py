@@ -39,11 +39,11 @@ PACKAGES = ("mathematics", "data", "evaluation", "run", "cli", "lessons", "tools
 # In the order of its derivation: here a module imports only from modules before it.
 MATHEMATICS = (
     *("files", "pixels", "conditioning", "noise", "ddpm", "denoiser", "variational", "ideal"),
-    *("layers", "conditioned", "unet", "efficient_unet"),
-    *("training", "samplers", "guidance", "thresholding", "text", "superres"),
+    *("objective", "layers", "conditioned", "unet", "efficient_unet", "training", "log"),
+    *("samplers", "guidance", "thresholding", "text", "superres"),
     *("families", "checkpoint", "cascade"),
 )
-RUN = ("recipes",)
+RUN = ("recipes", "learner", "state", "run")
 
 
 def dotted(path: Path) -> str:

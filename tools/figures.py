@@ -17,8 +17,8 @@ from PIL import Image
 from minimagen.evaluation.metrics import bootstrap
 from minimagen.files import shipped
 from minimagen.lessons import lesson
+from minimagen.log import LossLog
 from minimagen.recipes import RECIPES
-from minimagen.training import LossLog
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, IMAGES = ROOT / "experiments" / "results", ROOT / "docs" / "images"

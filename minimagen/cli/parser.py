@@ -95,8 +95,8 @@ def _train_parser(commands) -> None:
     sub = commands.add_parser(
         "train",
         help="train one stage of a cascade",
-        description="Train one stage by its recipe. Ctrl-C or a kill loses at most --save steps: "
-        "go on with --resume. "
+        description="Train one stage by its recipe. Ctrl-C loses nothing, a kill "
+        "at most --save steps: go on with --resume, which needs no other flag. "
         "A trained base can be drawn with at once: minimagen draw ... --weights RUN.",
     )
     sub.add_argument(
@@ -106,7 +106,6 @@ def _train_parser(commands) -> None:
     )
     sub.add_argument(
         "--data",
-        default="shapes",
         help=f"{described(DATASETS)}, or a folder of your own: pictures and a metadata.jsonl "
         'with a line {"file_name": "a.png", "text": "a red kite"} for each (default: shapes)',
     )
@@ -128,12 +127,16 @@ def _run_flags(sub) -> None:
         help="folder of the run: the stage itself, its state, a log, samples",
     )
     sub.add_argument(
-        "--resume", action="store_true", help="go on with the run that --out holds, if there is one"
+        "--resume",
+        action="store_true",
+        help="go on with the run that --out holds, if there is one, as it began: a flag with "
+        "another value is an error",
     )
     sub.add_argument(
         "--from",
         dest="source",
-        help="begin with the weights in this stage's folder, not with random ones",
+        help="begin with the weights in this stage's folder, not with random ones, and go on with "
+        "its log: how a training is made longer",
     )
 
 
@@ -142,8 +145,7 @@ def _recipe_flags(sub) -> None:
     sub.add_argument(
         "--profile",
         choices=("cpu", "gpu"),
-        default="cpu",
-        help="numbers for 2 CPU cores, or for a GPU with bf16",
+        help="numbers for 2 CPU cores, or for a GPU with bf16 (default: cpu)",
     )
     sub.add_argument(
         "--steps", type=_positive, help="optimiser steps in all (default: the recipe's)"
@@ -163,7 +165,8 @@ def _recipe_flags(sub) -> None:
     )
     sub.add_argument(
         "--bf16",
-        action="store_true",
+        action="store_const",
+        const=True,
         help="the network in bf16 on a CPU too: about 1.5 times as fast on a Xeon with AMX, no "
         "faster without",
     )
