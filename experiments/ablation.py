@@ -26,14 +26,13 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest import mock
 
 import torch
 from torch import Tensor
 
 from experiments.encoders import unschooled
-from minimagen import layers, pixels, recipes, training
-from minimagen.cascade import Cascade, stage_of
+from minimagen import pixels, recipes, training
+from minimagen.cascade import Cascade, Stage
 from minimagen.conditioning import Cond, Text
 from minimagen.data import batches
 from minimagen.data.shapes import KINDS, Shapes
@@ -113,10 +112,11 @@ def dataset(
 def network(variant: Variant, encoder: TextEncoder, seed: int) -> Denoiser:
     """Fresh weights from `seed`; the whitening begins as in `minimagen train`."""
     config = replace(RECIPE.settings.config, text_width=encoder.width, **(variant.config or {}))
+    config = replace(config, positions=variant.positions)
     torch.manual_seed(seed)
     denoiser = replace(RECIPE.settings, config=config, target=variant.target).build()
     data = dataset("train", FIRST_NEW, stray=variant.stray)
-    denoiser.net.reader.begin_white(
+    denoiser.net.reader.init_whitening(
         encoder.encode([data.caption(i * 7919 % FIRST_NEW) for i in range(1024)])
     )
     return denoiser
@@ -169,7 +169,7 @@ def drawn_right(denoiser: Denoiser, encoder: TextEncoder) -> dict[str, Tensor]:
     """Which drawings get what right: name -> booleans (2 DRAWN), first the captions in training
     wordings.
     """
-    stage = stage_of(
+    stage = Stage(
         denoiser,
         replace(RECIPE.settings, size=SIZE, target=denoiser.target, steps=24, weight=WEIGHT),
     )
@@ -200,33 +200,31 @@ def points(name: str, seed: int, steps: int) -> list[dict]:
     """Train one variant and measure it: a point for each decay."""
     variant, began = VARIANTS[name], time.perf_counter()
     encoder = TextEncoder(device="cpu") if variant.schooled else unschooled(seed)
-    still = lambda height, width, channels, like: like.new_zeros(channels, height, width)
-    with mock.patch.object(layers, "positions", layers.positions if variant.positions else still):
-        networks = trained(variant, encoder, seed, steps)
-        seconds = time.perf_counter() - began
-        data = dataset("train", FIRST_NEW + PAGES)
-        pictures, captions = zip(*(data[FIRST_NEW + i] for i in range(PAGES)), strict=True)
-        x0, told, found = (
-            pixels.from_uint8(torch.stack(pictures)),
-            encoder.encode(list(captions)),
-            [],
-        )
-        for decay, denoiser in zip(variant.decays, networks, strict=True):
-            near = errors(denoiser, x0, told)
-            far = errors(denoiser, x0, swapped(told))
-            point = {
-                "variant": name,
-                "seed": seed,
-                "decay": decay,
-                "says": variant.says,
-                "seconds": round(seconds),
-            }
-            point |= {"parameters": sum(p.numel() for p in denoiser.parameters()), "errors": near}
-            at = LEVELS.index(ASKED)
-            right = drawn_right(denoiser, encoder)
-            marks = "".join("01"[int(value)] for value in right["all"])
-            right = {name: share(values) for name, values in right.items()}
-            found.append({**point, "swapped": far[at] / near[at], "right": right, "marks": marks})
+    networks = trained(variant, encoder, seed, steps)
+    seconds = time.perf_counter() - began
+    data = dataset("train", FIRST_NEW + PAGES)
+    pictures, captions = zip(*(data[FIRST_NEW + i] for i in range(PAGES)), strict=True)
+    x0, told, found = (
+        pixels.from_uint8(torch.stack(pictures)),
+        encoder.encode(list(captions)),
+        [],
+    )
+    for decay, denoiser in zip(variant.decays, networks, strict=True):
+        near = errors(denoiser, x0, told)
+        far = errors(denoiser, x0, swapped(told))
+        point = {
+            "variant": name,
+            "seed": seed,
+            "decay": decay,
+            "says": variant.says,
+            "seconds": round(seconds),
+        }
+        point |= {"parameters": sum(p.numel() for p in denoiser.parameters()), "errors": near}
+        at = LEVELS.index(ASKED)
+        right = drawn_right(denoiser, encoder)
+        marks = "".join("01"[int(value)] for value in right["all"])
+        right = {name: share(values) for name, values in right.items()}
+        found.append({**point, "swapped": far[at] / near[at], "right": right, "marks": marks})
     return found
 
 

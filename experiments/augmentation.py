@@ -21,7 +21,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -116,7 +115,7 @@ def points(cascade: Cascade, given: str, pages: int) -> Iterator[dict]:
     }
     text = cascade.encoder.encode(captions)
     for level in LEVELS:
-        drawn = enlarged(replace(stage, aug_level=level), text, below)
+        drawn = enlarged(stage.with_settings(aug_level=level), text, below)
         yield {"given": given, "level": level, **measure(drawn, below, captions, page)}
 
 
@@ -182,8 +181,8 @@ def main() -> None:
     if wanted.pages < FIRST:
         parser.error(f"--pages must be at least {FIRST}, got {wanted.pages}")
     cascade = Cascade.load(device="cpu")
-    stages = [cascade.stages[0], replace(cascade.stages[1], steps=wanted.steps)]
-    cascade = Cascade(cascade.encoder, stages, cascade.settings[:2])
+    stages = [cascade.stages[0], cascade.stages[1].with_settings(steps=wanted.steps)]
+    cascade = Cascade(cascade.encoder, stages)
     for given in wanted.given:
         found = list(points(cascade, given, wanted.pages))
         save(wanted.out, settings(cascade, wanted.pages), found)

@@ -22,7 +22,6 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -57,7 +56,7 @@ def seconds(stage: Stage, j: int, text: Text, below: Tensor | None, half: bool) 
 
 def peak(stage: Stage, j: int, text: Text, below: Tensor | None, half: bool) -> float:
     """The most MB that two steps of the stage hold at one time, beyond what was there before."""
-    short = replace(stage, steps=2)
+    short = stage.with_settings(steps=2)
     if text.tokens.is_cuda:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

@@ -27,7 +27,6 @@ import os
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -35,13 +34,14 @@ import torch
 from torch import Tensor
 
 from minimagen import pixels
-from minimagen.cascade import Cascade
+from minimagen.cascade import Cascade, seeded
 from minimagen.data.drawing import place, render
 from minimagen.data.language import parse
 from minimagen.data.shapes import Shapes
 from minimagen.evaluation.alignment import alignment
 from minimagen.evaluation.metrics import bootstrap, frechet, pooled_features
 from minimagen.files import processor, shipped
+from minimagen.samplers import last
 from minimagen.thresholding import THRESHOLDS, Threshold
 
 SWEPT = [
@@ -84,7 +84,17 @@ def drawings(
     for i in range(0, len(captions), BATCH):
         seen: list[Tensor] = []
         part = list(captions[i : i + BATCH])
-        pictures += base.draw(part, seed + i, weight=weight, threshold=watched(threshold, seen))
+        run = (
+            base.stages[0]
+            .with_settings(weight=weight)
+            .run(
+                base.encoder.encode(part),
+                None,
+                [seeded(seed + i + j, 0) for j in range(len(part))],
+                threshold=watched(threshold, seen),
+            )
+        )
+        pictures.append(last(run).x0)
         reached.append(torch.stack(seen).amax(0))
     return torch.cat(pictures), torch.cat(reached)
 
@@ -200,7 +210,7 @@ def real(captions: Sequence[str], size: int, seed: int) -> dict:
 def settings(base: Cascade, folder: Path, captions: int, seed: int) -> dict:
     """All that decides the figures, but for the rounding of a machine."""
     stage, digest = (
-        base.settings[0],
+        base.stages[0].settings,
         hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
     )
     return {
@@ -304,8 +314,8 @@ def main() -> None:
     """Measure what is asked for and not yet there, and say each point as it comes."""
     wanted = asked()
     base = Cascade.load(wanted.base, device="cpu")
-    stage = replace(base.stages[0], steps=wanted.steps or base.stages[0].steps)
-    base = Cascade(base.encoder, [stage], base.settings)
+    stage = base.stages[0].with_settings(steps=wanted.steps or base.stages[0].steps)
+    base = Cascade(base.encoder, [stage])
     captions = [
         Shapes(stage.size, "held-out", {"single": 1.0}).caption(i) for i in range(wanted.captions)
     ]

@@ -6,9 +6,10 @@
         also write experiments/results/efficient-unet.json, which lesson 12 draws
 
 Five networks, each with one change more than the one before: `RUNGS`. The last is
-`minimagen.unet.EfficientUNet` itself. Times are medians over rounds in which the networks take
-turns, and are kept as ratios to the first network; the seconds behind them are printed in brackets
-and not kept. The counts (parameters, multiply-adds, bytes kept for the gradient) are exact.
+`minimagen.efficient_unet.EfficientUNet` itself. Times are medians over rounds in which the networks
+take turns, and are kept as ratios to the first network; the seconds behind them are printed in
+brackets and not kept. The counts (parameters, multiply-adds, bytes kept for the gradient) are
+exact.
 """
 
 import argparse
@@ -26,9 +27,10 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from minimagen.efficient_unet import EfficientUNet
 from minimagen.files import processor
 from minimagen.layers import Attention
-from minimagen.unet import EfficientUNet, UNetConfig
+from minimagen.unet import UNetConfig
 
 SIZE, ROUNDS = 128, 15
 WIDTHS = {"channels": 32, "multipliers": (1, 2, 4, 8)}

@@ -15,11 +15,9 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from minimagen import pixels
 from minimagen.cascade import Cascade
@@ -48,7 +46,7 @@ OUT = Path(__file__).with_name("results") / "progress.json"
 def measured(folder: Path, encoder: str | None, strip: Path) -> dict:
     """What one stage gets right of each kind of caption; its first drawings go into `strip`."""
     base = Cascade.load(folder, "cpu", encoder)
-    base = Cascade(base.encoder, [replace(base.stages[0], weight=WEIGHT)], base.settings)
+    base = Cascade(base.encoder, [base.stages[0].with_settings(weight=WEIGHT)])
     size, right, shown = base.stages[0].size, {}, []
     for kind in KINDS:
         captions, _ = captions_and_references(*ASKED[kind], CAPTIONS, READ)
@@ -61,10 +59,8 @@ def measured(folder: Path, encoder: str | None, strip: Path) -> dict:
         low, high = report.interval(of)
         right[kind] = {"value": report.share(of), "low": low, "high": high}
         right[kind] |= {} if kind in JUDGES else {"objects": report.objects}
-    row = (
-        pixels.to_uint8(pixels.grid(torch.cat(shown), sum(SHOWN.values()))).permute(1, 2, 0).numpy()
-    )
-    write(strip, lambda path: Image.fromarray(row).save(path, "PNG", optimize=True))
+    row = pixels.to_pil(pixels.grid(torch.cat(shown), sum(SHOWN.values())))
+    write(strip, lambda path: row.save(path, "PNG", optimize=True))
     return {"size": size, "right": right}
 
 

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,8 +28,8 @@ OUT = Path(__file__).with_name("results") / "samplers.json"
 
 def point(base: Cascade, captions: list[str], seed: int, sampler: str, count: int) -> dict:
     """The measures of one picture a caption, drawn in `count` steps of that sampler."""
-    stage = replace(base.stages[0], steps=count, step=STEPS[sampler]())
-    drawn = Cascade(base.encoder, [stage], base.settings)
+    stage = base.stages[0].with_settings(steps=count, sampler=sampler)
+    drawn = Cascade(base.encoder, [stage])
     parts = [
         drawn.draw(captions[i : i + BATCH], seed + i)[0] for i in range(0, len(captions), BATCH)
     ]

@@ -111,7 +111,7 @@ def trained(pages: Tensor, text: Text, channels: int, seed: int, steps: int) -> 
         channels, (1, 2), (1, 1), (None, "self"), text.tokens.shape[-1], 1, patch=2, head_width=16
     )
     denoiser = Denoiser(UNet(config), "x0").to(memory_format=torch.channels_last)
-    denoiser.net.reader.begin_white(text)
+    denoiser.net.reader.init_whitening(text)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(
         denoiser.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01

@@ -16,11 +16,12 @@ import torch
 
 from minimagen.conditioning import Cond, LowRes, Text
 from minimagen.denoiser import Denoiser
+from minimagen.efficient_unet import EfficientUNet
 from minimagen.guidance import guided
 from minimagen.noise import cosine
 from minimagen.recipes import BASE
 from minimagen.samplers import ddim, sample, steps
-from minimagen.unet import SHIPPED, EfficientUNet, UNet
+from minimagen.unet import SHIPPED, UNet
 
 STEPS, ROUNDS = 8, 5
 

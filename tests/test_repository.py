@@ -39,7 +39,8 @@ PACKAGES = ("mathematics", "data", "evaluation", "run", "cli", "lessons", "tools
 # In the order of its derivation: here a module imports only from modules before it.
 MATHEMATICS = (
     *("files", "pixels", "conditioning", "noise", "ddpm", "denoiser", "variational", "ideal"),
-    *("layers", "unet", "training", "samplers", "guidance", "thresholding", "text", "superres"),
+    *("layers", "conditioned", "unet", "efficient_unet"),
+    *("training", "samplers", "guidance", "thresholding", "text", "superres"),
     *("families", "checkpoint", "cascade"),
 )
 RUN = ("recipes",)
