@@ -253,7 +253,7 @@ def test_the_sides_take_turns_and_the_first_round_does_not_count():
 
 
 def test_a_ratio_is_taken_within_its_round():
-    assert _timing.ratios([2.0, 40.0, 6.0], [1.0, 20.0, 3.0]) == [2.0, 2.0, 2.0]
+    assert _timing.ratios([2.0, 40.0, 3.0], [1.0, 10.0, 3.0]) == [2.0, 1.0, 4.0]  # of 2, 4 and 1
     assert _timing.ratios([1.0, 2.0, 3.0], [1.0, 1.0, 1.0]) == [2.0, 1.0, 3.0]
 
 
