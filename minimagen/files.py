@@ -29,18 +29,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MINIMAGEN_CACHE") or Path.home() / ".cache" / "minimagen")
 
 
-def processor() -> str:
-    """The name of this machine's processor, as far as the system tells it: measurements are written
-    down with it.
-    """
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def make_folder(out: str | os.PathLike) -> Path:
     """The folder of that path, made where it is missing. Raises `ValueError` naming the argument
     when a file is in its way.

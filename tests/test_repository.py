@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minimagen"
 # From the bottom up: a module imports from its own package and from those before it. The packages
 # "mathematics" and "run" lie flat in minimagen/; tools and experiments lie beside it.
-PACKAGES = ("mathematics", "data", "evaluation", "run", "cli", "lessons", "tools", "experiments")
+PACKAGES = ("mathematics", "data", "evaluation", "run", "cli", "lessons", "experiments", "tools")
 # In the order of its derivation: here a module imports only from modules before it.
 MATHEMATICS = (
     *("files", "pixels", "conditioning", "noise", "ddpm", "denoiser", "variational", "ideal"),
