@@ -29,7 +29,7 @@ from minimagen.data.folder import KEEP_BYTES
 from minimagen.data.scenes import RELATIONS, Scenes, layout
 from minimagen.data.shapes import Shapes
 from minimagen.files import shipped
-from tools import world_drawings
+from tools import _world_drawings as world_drawings
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from minimagen.files import write
-from tools import world_drawings
+from tools import _world_drawings as world_drawings
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 PACKAGES = {  # package: (version, sha256 of its archive)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from tools.world_nouns import NEVER_SHOWN, SHOWN
+from tools._world_nouns import NEVER_SHOWN, SHOWN
 
 FIELD = 32  # every icon of the package is drawn on a field of 32 x 32
 MAIN_COLOURS = 8
