@@ -8,7 +8,7 @@
 ((32, 64), 827491)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -168,34 +168,35 @@ def _middle(config: UNetConfig, emb: int) -> Level:
 
 TEXT = 128  # the width of the shipped text encoder
 
+_ENLARGER = UNetConfig(
+    32,
+    (1, 2, 3),
+    (1, 1, 2),
+    (None, None, "cross"),
+    text_width=TEXT,
+    lowres=True,
+    patch=2,
+    groups=4,
+)
 SHIPPED = {
     "base": UNetConfig(
         32, (3, 3, 4), (1, 1, 1), ("cross", "self", "self"), text_width=TEXT, neighbours=2, patch=4
     ),
-    "sr256": UNetConfig(
-        32,
-        (1, 2, 3),
-        (1, 1, 2),
-        (None, None, "cross"),
-        text_width=TEXT,
-        lowres=True,
-        patch=2,
-        groups=4,
-    ),
-    "sr1024": UNetConfig(
-        32,
-        (1, 2, 3),
-        (1, 1, 2),
-        (None, None, "cross"),
-        text_width=TEXT,
-        lowres=True,
-        patch=2,
-        groups=4,
-    ),
+    "sr256": _ENLARGER,
+    "sr1024": _ENLARGER,
 }
 # Imagen, appendix F.1, F.2, F.3, with T5-XXL's 4096. As printed, F.2 and F.3 differ by their
 # attention alone, so they cannot have the 600 M and 400 M parameters that the text of the paper
 # gives.
+_PAPER_256 = UNetConfig(
+    128,
+    (1, 2, 4, 8),
+    (2, 4, 8, 8),
+    (None, None, None, "self"),
+    text_width=4096,
+    lowres=True,
+    head_width=64,
+)
 PAPER = {
     "base": UNetConfig(
         512,
@@ -205,22 +206,6 @@ PAPER = {
         text_width=4096,
         head_width=64,
     ),
-    "sr256": UNetConfig(
-        128,
-        (1, 2, 4, 8),
-        (2, 4, 8, 8),
-        (None, None, None, "self"),
-        text_width=4096,
-        lowres=True,
-        head_width=64,
-    ),
-    "sr1024": UNetConfig(
-        128,
-        (1, 2, 4, 8),
-        (2, 4, 8, 8),
-        (None, None, None, "cross"),
-        text_width=4096,
-        lowres=True,
-        head_width=64,
-    ),
+    "sr256": _PAPER_256,
+    "sr1024": replace(_PAPER_256, attention=(None, None, None, "cross")),
 }
