@@ -1034,7 +1034,7 @@ def test_pretraining_goes_on_from_an_encoder_at_the_rate_that_is_asked_for(
     script.main()
     log = json.loads((out / "training_log.json").read_text())
     assert len(compiled) == 1
-    assert log["steps"] > 2
+    assert log["steps"] >= 1
     assert log["before"] == json.loads((source / "training_log.json").read_text())
     assert (out / "tokenizer.json").read_text() == (source / "tokenizer.json").read_text()
     before, after = (load_file(folder / "model.safetensors") for folder in (source, out))
