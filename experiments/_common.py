@@ -17,7 +17,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from minimagen.cascade import Cascade
-from minimagen.evaluation.metrics import bootstrap
+from minimagen.evaluation.metrics import bootstrap, share_interval
 from minimagen.files import shipped, write
 from minimagen.text import TextEncoder
 
@@ -107,8 +107,9 @@ def mean(values: Tensor) -> dict[str, float]:
 
 
 def share(right: Tensor) -> dict[str, float]:
-    """The share of True in verdicts (N,) with its 95 % interval."""
-    return mean(right)
+    """The share of True in verdicts (N,) with its 95 % Wilson interval."""
+    low, high = share_interval(right)
+    return {"value": right.double().mean().item(), "low": low, "high": high}
 
 
 def rounded(row: dict[str, float], digits: int) -> dict[str, float]:

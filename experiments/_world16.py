@@ -13,7 +13,7 @@ from torch import Tensor
 from minimagen import noise, pixels, samplers, training
 from minimagen.conditioning import Cond, Text
 from minimagen.data.drawing import COLOURS, Facts, Mention, Placed, render
-from minimagen.data.language import parse, word
+from minimagen.data.language import describe, parse
 from minimagen.denoiser import Denoiser
 from minimagen.evaluation.metrics import frechet, pooled_features
 from minimagen.guidance import drop_text, guided
@@ -53,7 +53,7 @@ def captions(held_out: bool, each: int) -> list[str]:
     for size, colour, shape in SAYINGS:
         facts, wanted = Facts((Mention(shape, colour, size),)), len(sentences) + each
         while len(sentences) < wanted:
-            caption = word(facts, "single", held_out, rng)
+            caption = describe(facts, "single", held_out, rng)
             if parse(caption).objects[0].size:  # some wordings leave the size out
                 sentences.append(caption)
     return sentences

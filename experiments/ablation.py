@@ -46,6 +46,7 @@ from minimagen.data import batches
 from minimagen.data.shapes import KINDS, Shapes
 from minimagen.denoiser import Denoiser
 from minimagen.evaluation.alignment import alignment
+from minimagen.evaluation.registry import dataset
 from minimagen.guidance import drop_text
 from minimagen.noise import diffuse, randn
 from minimagen.text import TextEncoder
@@ -102,8 +103,8 @@ VARIANTS = {
 
 
 def training_data(distractors: bool) -> Shapes:
-    words = recipes.dataset("shapes", SIZE).stray if distractors else ()
-    return Shapes(SIZE, "train", KINDS, FIRST_NEW, stray=words)
+    words = dataset("shapes", SIZE).distractors if distractors else ()
+    return Shapes(SIZE, "train", KINDS, FIRST_NEW, distractors=words)
 
 
 def network(variant: Variant, encoder: TextEncoder, seed: int) -> Denoiser:

@@ -29,12 +29,11 @@ from experiments._common import (
 )
 from minimagen import pixels
 from minimagen.cascade import Cascade
-from minimagen.evaluation.alignment import alignment
-from minimagen.evaluation.exam import both_recognised, paper, recognised
+from minimagen.evaluation.exam import captions_and_references
+from minimagen.evaluation.registry import DATASETS, examined
 from minimagen.files import write
 
 KINDS, CAPTIONS, READ = ("single", "pair", "triple", "things", "picnic"), 128, 64
-JUDGES = {"things": recognised, "picnic": both_recognised}  # of shapes, `alignment`
 WEIGHT = 2.0  # of guidance, the same for all stages
 SHOWN = (4, 6, 2, 4, 4)  # drawings of each kind on a stage's strip
 
@@ -43,14 +42,13 @@ def measured(base: Cascade, kind: str, count: int) -> tuple[dict, torch.Tensor]:
     """What a base gets right of `count` captions of that kind, and its drawings, of `READ`
     pixels.
     """
-    asked = (kind, "held-out", None) if kind in JUDGES else ("shapes", "held-out", kind)
-    captions, _ = paper(*asked, count, READ)
+    name, part = (kind, None) if kind in DATASETS else ("shapes", kind)
+    captions, _ = captions_and_references(name, "held-out", part, count, READ)
     drawn = pixels.resize(draw(base, captions), READ).clamp(-1, 1)
-    judge, name = (JUDGES[kind], 1) if kind in JUDGES else (alignment, "all")
-    report = judge(drawn, captions)
-    low, high = report.interval(name)
-    row = {"value": report.share(name), "low": low, "high": high}
-    return row if kind in JUDGES else row | {"objects": report.objects}, drawn
+    marks = examined(name).judge(drawn, captions).marks()
+    mark = marks.get("all") or marks["top 1"]
+    row = {"value": mark["share"], "low": mark["low"], "high": mark["high"]}
+    return row | ({"objects": marks["objects"]["share"]} if "objects" in marks else {}), drawn
 
 
 def save_strip(path: Path, shown: list[torch.Tensor]) -> None:

@@ -19,7 +19,7 @@ from minimagen.cascade import Cascade
 from minimagen.data.drawing import COLOURS, SHAPES
 from minimagen.data.language import FRAMES, NOUNS, RELATIONS, SIZE_WORDS
 from minimagen.evaluation.alignment import alignment
-from minimagen.evaluation.exam import paper
+from minimagen.evaluation.exam import captions_and_references
 from minimagen.files import shipped
 
 CAPTIONS, SEED = 512, 1
@@ -89,7 +89,8 @@ def main() -> None:
     )
     options = cli.parse_args()
     base = shipped_base()
-    captions, _ = paper("shapes", "held-out", "pair", options.captions, base.stages[0].size)
+    size = base.stages[0].size
+    captions, _ = captions_and_references("shapes", "held-out", "pair", options.captions, size)
     right = alignment(draw(base, captions, SEED), captions).right
     settings = {"weights": digest(shipped("weights") / "base"), "command": command("wordings")}
     content = {"machine": machine(), "right": rows(right, captions), "states": states(base)}
