@@ -78,7 +78,7 @@ def trained(pages: Tensor, text: Text, channels: int, seed: int, steps: int) -> 
     width = text.tokens.shape[-1]
     config = UNetConfig(channels, (1, 2), (1, 1), (None, "self"), width, 1, patch=2, head_width=16)
     denoiser = Denoiser(UNet(config), "x0").to(memory_format=torch.channels_last)
-    denoiser.net.reader.begin_white(text)
+    denoiser.net.reader.init_whitening(text)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(
         denoiser.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01
@@ -104,8 +104,8 @@ def drawn(denoiser: Denoiser, text: Text, weight: float, seed: int) -> Tensor:
     """One drawing of each caption: (N, 3, 16, 16)."""
     z = torch.randn(len(text), 3, 16, 16, generator=torch.Generator().manual_seed(1000 + seed))
     denoise = guided(denoiser, Cond(text), weight)
-    *_, last = samplers.sample(denoise, samplers.steps(noise.cosine, 16), z, samplers.ddim())
-    return last.x0
+    steps = samplers.steps(noise.cosine, 16)
+    return samplers.last(samplers.sample(denoise, steps, z, samplers.ddim())).x0
 
 
 def right(drawings: Tensor, pages: Tensor) -> Tensor:

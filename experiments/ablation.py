@@ -40,7 +40,7 @@ from experiments._common import (
     untrained_encoder,
 )
 from minimagen import pixels, recipes, training
-from minimagen.cascade import Cascade, stage_of
+from minimagen.cascade import Cascade, Stage
 from minimagen.conditioning import Cond, Text
 from minimagen.data import batches
 from minimagen.data.shapes import KINDS, Shapes
@@ -114,7 +114,7 @@ def network(variant: Variant, encoder: TextEncoder, seed: int) -> Denoiser:
     denoiser = replace(RECIPE.settings, config=config, target=variant.target).build()
     data = training_data(variant.distractors)
     captions = [data.caption(i * 7919 % FIRST_NEW) for i in range(1024)]
-    denoiser.net.reader.begin_white(encoder.encode(captions))
+    denoiser.net.reader.init_whitening(encoder.encode(captions))
     return denoiser
 
 
@@ -164,7 +164,7 @@ def drawn_right(denoiser: Denoiser, encoder: TextEncoder) -> dict[str, Tensor]:
     wordings.
     """
     settings = replace(RECIPE.settings, size=SIZE, target=denoiser.target, steps=24, weight=WEIGHT)
-    cascade, reports = Cascade(encoder, [stage_of(denoiser, settings)]), []
+    cascade, reports = Cascade(encoder, [Stage(denoiser, settings)]), []
     for split in ("train", "held-out"):
         data = Shapes(SIZE, split, {"single": 1.0}, FIRST_NEW + DRAWN)
         captions = [data.caption(FIRST_NEW + i) for i in range(DRAWN)]

@@ -17,7 +17,6 @@ null is the bicubic enlargement. Lesson 13 draws experiments/results/augmentatio
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -41,6 +40,7 @@ from minimagen.data.shapes import Shapes
 from minimagen.evaluation.alignment import alignment
 from minimagen.evaluation.metrics import agreement, edge_width
 from minimagen.files import shipped
+from minimagen.samplers import last
 
 LEVELS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 GIVEN = ("clean", "blotched", "drawn")
@@ -66,10 +66,8 @@ def enlarged(stage: Stage, text: Text, below: Tensor) -> Tensor:
     parts = []
     for start in range(0, len(below), BATCH):
         rows = slice(start, min(start + BATCH, len(below)))
-        *_, last = stage.run(
-            text[rows], below[rows], [seeded(i, 1) for i in range(rows.start, rows.stop)]
-        )
-        parts.append(last.x0)
+        generators = [seeded(i, 1) for i in range(rows.start, rows.stop)]
+        parts.append(last(stage.run(text[rows], below[rows], generators)).x0)
     return torch.cat(parts)
 
 
@@ -108,7 +106,7 @@ def points(cascade: Cascade, kind: str, pages: int) -> Iterator[dict]:
     yield {"given": kind, "level": None, **measure(bicubic, below, captions, page)}
     text = cascade.encoder.encode(captions)
     for level in LEVELS:
-        drawn = enlarged(replace(stage, aug_level=level), text, below)
+        drawn = enlarged(stage.with_settings(aug_level=level), text, below)
         yield {"given": kind, "level": level, **measure(drawn, below, captions, page)}
 
 
@@ -141,8 +139,8 @@ def main() -> None:
     if options.pages < FIRST:
         cli.error(f"--pages must be at least {FIRST}, got {options.pages}")
     cascade = Cascade.load(device="cpu")
-    stages = [cascade.stages[0], replace(cascade.stages[1], steps=options.steps)]
-    cascade = Cascade(cascade.encoder, stages, cascade.settings[:2])
+    stages = [cascade.stages[0], cascade.stages[1].with_settings(steps=options.steps)]
+    cascade = Cascade(cascade.encoder, stages)
     for kind in options.given:
         new = list(points(cascade, kind, options.pages))
         with results(options.out, settings(cascade, options.pages)) as kept:

@@ -29,6 +29,7 @@ from experiments._timing import alternate, peak_memory, ratios
 from minimagen.cascade import Cascade, Stage, seeded
 from minimagen.conditioning import Text
 from minimagen.files import shipped
+from minimagen.samplers import last
 
 SENTENCE, SEED, ROUNDS = "a large red circle", 14, 5
 NAMES = ("base", "sr256", "sr1024")
@@ -51,14 +52,14 @@ class Drawing:
         """Draw it, in full."""
         kind = self.text.tokens.device.type
         with torch.autocast(kind, torch.bfloat16) if self.half else contextlib.nullcontext():
-            *_, last = self.stage.run(self.text, self.below, [seeded(SEED, self.number)])
+            picture = last(self.stage.run(self.text, self.below, [seeded(SEED, self.number)])).x0
         if kind == "cuda":
             torch.cuda.synchronize()
-        return last.x0
+        return picture
 
     def megabytes(self) -> float:
         """The most MB that two steps hold at one time, beyond what was there before."""
-        short = replace(self, stage=replace(self.stage, steps=2))
+        short = replace(self, stage=self.stage.with_settings(steps=2))
         return peak_memory(short, self.text.tokens.device.type) / 1e6
 
 

@@ -23,7 +23,6 @@ experiments/results/curves.json.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -51,13 +50,10 @@ from experiments._single import (
     real,
     settings,
 )
-from minimagen.cascade import START, Cascade, seeded
-from minimagen.conditioning import Cond
+from minimagen.cascade import Cascade, seeded
 from minimagen.files import shipped
-from minimagen.guidance import guided
-from minimagen.noise import randn
-from minimagen.samplers import sample, steps
-from minimagen.thresholding import THRESHOLDS, Threshold, thresholded
+from minimagen.samplers import last
+from minimagen.thresholding import THRESHOLDS, Threshold
 
 SWEPT = [
     f"{threshold}:{w}"
@@ -85,25 +81,20 @@ def watched(threshold: Threshold, sizes: list[Tensor]) -> Threshold:
     return watching
 
 
-@torch.no_grad()
 def drawings(
     base: Cascade, captions: Sequence[str], seed: int, weight: float, threshold: Threshold
 ) -> tuple[Tensor, Tensor]:
     """One picture of each caption (N, 3, H, H), and the largest 99.5 % and maximum of |x0| on its
     way (N, 2).
 
-    What `Cascade.draw` does, written out, since only here is the threshold watched.
+    The noise is that of `Cascade.draw`; only here is the threshold watched.
     """
-    stage, pictures, reached = base.stages[0], [], []
-    times = steps(stage.schedule, stage.steps, START)
+    stage, pictures, reached = base.stages[0].with_settings(weight=weight), [], []
     for i in range(0, len(captions), BATCH):
         text, sizes = base.encoder.encode(list(captions[i : i + BATCH])), []
         generators = [seeded(seed + i + k, 0) for k in range(len(text))]
-        z = randn((len(text), 3, stage.size, stage.size), generators, like=text.tokens)
-        guess = guided(stage.denoiser, Cond(text), weight)
-        denoise = thresholded(guess, watched(threshold, sizes))
-        *_, last = sample(denoise, times, z, stage.step, generators)
-        pictures.append(last.x0)
+        run = stage.run(text, None, generators, threshold=watched(threshold, sizes))
+        pictures.append(last(run).x0)
         reached.append(torch.stack(sizes).amax(0))
     return torch.cat(pictures), torch.cat(reached)
 
@@ -135,7 +126,7 @@ def point(name: str, base: Cascade, captions: Sequence[str], seed: int) -> dict:
 def settings_of_stage(base: Cascade, folder: Path, count: int, seed: int) -> dict:
     """All that decides the figures, but for the rounding of a machine."""
     shared = settings(base, folder, count, seed)
-    sampler = {"sampler": base.settings[0].sampler}
+    sampler = {"sampler": base.stages[0].settings.sampler}
     first = {"base": shared["base"] | sampler, "steps": base.stages[0].steps}
     return first | {name: value for name, value in shared.items() if name != "base"}
 
@@ -191,8 +182,8 @@ def main() -> None:
     """Measure what is chosen and not yet there, and say each point as it comes."""
     chosen = options()
     base = Cascade.load(chosen.base, device="cpu")
-    stage = replace(base.stages[0], steps=chosen.steps or base.stages[0].steps)
-    base = Cascade(base.encoder, [stage], base.settings)
+    stage = base.stages[0].with_settings(steps=chosen.steps or base.stages[0].steps)
+    base = Cascade(base.encoder, [stage])
     prompts = held_out(stage.size, chosen.captions)
     how = settings_of_stage(base, chosen.base, chosen.captions, chosen.seed)
     for name in chosen.points:

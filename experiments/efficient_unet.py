@@ -7,9 +7,10 @@ experiments.efficient_unet`, two minutes on one core.
         also write experiments/results/efficient-unet.json, which lesson 12 draws
 
 Five networks, each with one change more than the one before: `RUNGS`. The last is
-`minimagen.unet.EfficientUNet` itself. Times are medians over rounds in which the networks take
-turns, and are kept as ratios to the first network; the seconds behind them are printed in brackets
-and not kept. The counts (parameters, multiply-adds, bytes kept for the gradient) are exact.
+`minimagen.efficient_unet.EfficientUNet` itself. Times are medians over rounds in which the networks
+take turns, and are kept as ratios to the first network; the seconds behind them are printed in
+brackets and not kept. The counts (parameters, multiply-adds, bytes kept for the gradient) are
+exact.
 """
 
 from functools import partial
@@ -23,8 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments._common import command, machine, parser, write_json
 from experiments._timing import alternate, peak_memory, ratios
-from minimagen.layers import Attention
-from minimagen.unet import EfficientUNet, UNetConfig
+from minimagen.efficient_unet import EfficientUNet
+from minimagen.unet import UNetConfig
 
 SIZE, ROUNDS = 128, 15
 WIDTHS = {"channels": 32, "multipliers": (1, 2, 4, 8)}
@@ -51,19 +52,13 @@ class Rung(EfficientUNet):
         emb, h = self.time(logsnr), self.first(z)
         kept = [h]
         for shrink, blocks in zip(self.down, self.before, strict=True):
-            kept.append(run(blocks, shrink(h), emb))
+            kept.append(blocks(shrink(h), emb, {}, None))  # no text
             h = kept[-1] if self.early else F.avg_pool2d(kept[-1], 2)
         for blocks, grow in zip(self.after, self.up, strict=True):
             h = h if self.early else double(h)
-            h = run(blocks, self.scale * (h + kept.pop()), emb)
+            h = blocks(self.scale * (h + kept.pop()), emb, {}, None)
             h = grow(double(h) if self.early else h)
         return self.last(self.scale * (h + kept.pop()))
-
-
-def run(blocks, h: Tensor, emb: Tensor) -> Tensor:
-    for block in blocks:
-        h = block(h, None, None) if isinstance(block, Attention) else block(h, emb)
-    return h
 
 
 def double(x: Tensor) -> Tensor:

@@ -11,11 +11,9 @@ all of it.
 """
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from experiments._common import (
     command,
@@ -54,8 +52,8 @@ def measured(base: Cascade, kind: str, count: int) -> tuple[dict, torch.Tensor]:
 def save_strip(path: Path, shown: list[torch.Tensor]) -> None:
     """The first drawings of each kind, in one row."""
     row = torch.cat([drawn[:count] for drawn, count in zip(shown, SHOWN, strict=True)])
-    sheet = pixels.to_uint8(pixels.grid(row, sum(SHOWN))).permute(1, 2, 0).numpy()
-    write(path, lambda temporary: Image.fromarray(sheet).save(temporary, "PNG", optimize=True))
+    sheet = pixels.to_pil(pixels.grid(row, sum(SHOWN)))
+    write(path, lambda temporary: sheet.save(temporary, "PNG", optimize=True))
 
 
 def pictures_of(folder: Path) -> int:
@@ -67,7 +65,7 @@ def pictures_of(folder: Path) -> int:
 def point(folder: Path, encoder: str | None, count: int, strip: Path) -> dict:
     """What one stage gets right of each kind of caption; its first drawings go into `strip`."""
     base = Cascade.load(folder, "cpu", encoder)
-    base = Cascade(base.encoder, [replace(base.stages[0], weight=WEIGHT)], base.settings)
+    base = Cascade(base.encoder, [base.stages[0].with_settings(weight=WEIGHT)])
     rows, shown = zip(*(measured(base, kind, count) for kind in KINDS), strict=True)
     save_strip(strip, shown)
     return {"size": base.stages[0].size, "right": dict(zip(KINDS, rows, strict=True))}

@@ -110,28 +110,19 @@ def sheet(cascade: Cascade, sentences: tuple[str, ...]) -> Image.Image:
     """One group's drawings, as the second stage of the cascade leaves them, on one page."""
     drawn = cascade.draw(list(sentences), 0, size=SIZE)[-1]
     framed = F.pad(pixels.resize(drawn, SIDE).clamp(-1, 1), (1, 1, 1, 1), value=0.5)
-    whole = pixels.to_uint8(pixels.grid(framed, COLUMNS, gap=6))
-    return Image.fromarray(whole.permute(1, 2, 0).numpy()).quantize(128, dither=Image.Dither.NONE)
+    whole = pixels.to_pil(pixels.grid(framed, COLUMNS, gap=6))
+    return whole.quantize(128, dither=Image.Dither.NONE)
 
 
 def demo(cascade: Cascade, sentences: tuple[str, ...]) -> Image.Image:
     """Every stage's drawing of each sentence at half its size, from the smallest on, in frames."""
-    drawn = cascade.draw(list(sentences), 0)
-    sides = [x.shape[-1] // 2 for x in drawn]
-    page = Image.new("RGB", (len(sentences) * (sum(sides) + 6 * len(sides)), max(sides)), "white")
-    left = 0
-    for number in range(len(sentences)):
-        for x, side in zip(drawn, sides, strict=True):
-            framed = F.pad(
-                pixels.resize(x[number : number + 1], side - 2).clamp(-1, 1),
-                (1, 1, 1, 1),
-                value=0.5,
-            )
-            page.paste(
-                Image.fromarray(pixels.to_uint8(framed[0]).permute(1, 2, 0).numpy()), (left, 0)
-            )
-            left += side + 6
-    return page.quantize(256, dither=Image.Dither.NONE)
+    stages = [
+        F.pad(pixels.resize(x, x.shape[-1] // 2 - 2).clamp(-1, 1), (1, 1, 1, 1), value=0.5)
+        for x in cascade.draw(list(sentences), 0)
+    ]
+    side_by_side = pixels.row((x for each in zip(*stages, strict=True) for x in each), gap=6)
+    page = F.pad(side_by_side, (0, 6, 0, 0), value=1.0)  # a gap behind the last one too
+    return pixels.to_pil(page).quantize(256, dither=Image.Dither.NONE)
 
 
 def page(groups: dict[str, tuple[str, ...]]) -> str:
