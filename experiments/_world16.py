@@ -2,10 +2,11 @@
 how a small network is trained on it, and how its drawings are judged.
 """
 
+import argparse
 import itertools
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -29,6 +30,14 @@ READ, TESTED = 16, 3  # captions of a saying: in training, and in the test
 CHANNELS = {"small": 16, "large": 32}  # of the network
 # One drawing for each caption of the test, in the order of SAYINGS.
 TRUTH = torch.arange(len(SAYINGS)).repeat_interleave(TESTED)
+
+
+def options(cli: argparse.ArgumentParser, encoders: Collection[str]) -> argparse.Namespace:
+    """What the command line says: which of the encoders, which seeds, how many steps."""
+    cli.add_argument("--encoder", nargs="+", choices=encoders, default=list(encoders))
+    cli.add_argument("--seed", nargs="+", type=int, default=list(SEEDS))
+    cli.add_argument("--steps", type=int, default=STEPS, help=f"of training (default: {STEPS})")
+    return cli.parse_args()
 
 
 # --- the world ---

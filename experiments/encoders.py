@@ -25,7 +25,7 @@ from experiments._common import (
     results,
     untrained_encoder,
 )
-from experiments._world16 import BATCH, SEEDS, STEPS, TRUTH, points
+from experiments._world16 import BATCH, TRUTH, options, points
 from minimagen.conditioning import Text
 from minimagen.text import TextEncoder
 
@@ -69,24 +69,20 @@ def place(point: dict) -> tuple:
 
 def main() -> None:
     """Measure what is not yet there, and save after each network."""
-    cli = parser(__doc__, "encoders.json")
-    cli.add_argument("--encoder", nargs="+", choices=ENCODERS, default=list(ENCODERS))
-    cli.add_argument("--seed", nargs="+", type=int, default=list(SEEDS))
-    cli.add_argument("--steps", type=int, default=STEPS, help=f"of training (default: {STEPS})")
-    options = cli.parse_args()
-    settings = {"steps": options.steps, "batch": BATCH, "drawings": len(TRUTH)}
-    kept = read_results(options.out, settings).get("points", [])
+    chosen = options(parser(__doc__, "encoders.json"), ENCODERS)
+    settings = {"steps": chosen.steps, "batch": BATCH, "drawings": len(TRUTH)}
+    kept = read_results(chosen.out, settings).get("points", [])
     measured = {(p["encoder"], p["seed"]) for p in kept}
-    for name in options.encoder:
+    for name in chosen.encoder:
         if name == "MiniLM" and importlib.util.find_spec(MINILM) is None:
             print("MiniLM is left out: the extra minilm is not installed", file=sys.stderr)
             continue
-        for seed in options.seed:
+        for seed in chosen.seed:
             if (name, seed) in measured:
                 continue
-            rows = points(name, "large", seed, ENCODERS[name](seed), options.steps)
+            rows = points(name, "large", seed, ENCODERS[name](seed), chosen.steps)
             new = [row | {"machine": machine()} for row in rows]
-            with results(options.out, settings) as kept:
+            with results(chosen.out, settings) as kept:
                 kept["command"] = command("encoders")
                 kept["points"] = merged(kept.get("points", []), new, place)
 

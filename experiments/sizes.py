@@ -19,7 +19,7 @@ colours. Lesson 14 draws experiments/results/sizes.json.
 import itertools
 
 from experiments._common import command, machine, merged, parser, results
-from experiments._world16 import BATCH, CHANNELS, SEEDS, STEPS, TRUTH, points
+from experiments._world16 import BATCH, CHANNELS, TRUTH, options, points
 from minimagen.text import TextEncoder
 
 BLOCKS = {"small": 1, "large": 4}  # of the encoder
@@ -44,17 +44,13 @@ def place(point: dict) -> tuple:
 
 def main() -> None:
     """Measure all that is chosen, and save after each network."""
-    cli = parser(__doc__, "sizes.json")
-    cli.add_argument("--encoder", nargs="+", choices=BLOCKS, default=list(BLOCKS))
-    cli.add_argument("--seed", nargs="+", type=int, default=list(SEEDS))
-    cli.add_argument("--steps", type=int, default=STEPS, help=f"of training (default: {STEPS})")
-    options = cli.parse_args()
-    settings = {"steps": options.steps, "batch": BATCH, "drawings": len(TRUTH)}
-    for size in options.encoder:
+    chosen = options(parser(__doc__, "sizes.json"), BLOCKS)
+    settings = {"steps": chosen.steps, "batch": BATCH, "drawings": len(TRUTH)}
+    for size in chosen.encoder:
         encoder, row = encoder_of(size)
-        for seed, network in itertools.product(options.seed, CHANNELS):
-            new = points(size, network, seed, encoder, options.steps)
-            with results(options.out, settings) as kept:
+        for seed, network in itertools.product(chosen.seed, CHANNELS):
+            new = points(size, network, seed, encoder, chosen.steps)
+            with results(chosen.out, settings) as kept:
                 kept["machine"] = machine()
                 kept["commands"] = sorted({*kept.get("commands", []), command("sizes")})
                 kept["encoders"] = {**kept.get("encoders", {}), size: row}
