@@ -10,7 +10,8 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 SOLUTIONS := $(sort $(wildcard notebooks/solutions/*.ipynb))
 BENCHMARKS := speed efficient_unet cascade
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadscope
-NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=3600
+# An hour a cell: under other work a lesson is slow, and only what would never end is to be ended.
+NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=3600
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lessons classroom lab lint weights benchmark clean
@@ -45,6 +46,7 @@ lab: $(VENV)/.installed-notebooks ## open the lessons in JupyterLab
 
 lint: $(TESTS) ## check the style of the code and of the notebooks
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 # The recipe of the shipped weights, from nothing; started again, it goes on where it was stopped. (The shipped ones have seen about
 # as many pages, but in legs of `train --from`, each with a warm-up and a cooling of its own: docs/WEIGHTS.md has them all.)
@@ -58,7 +60,7 @@ weights: $(CORE) ## train the text encoder and the three networks of data/weight
 	cp data/weights/cascade.json runs/
 	$(BIN)/minimagen evaluate --weights runs --kind single --split held-out
 
-benchmark: $(VENV)/.installed-bench ## run the benchmarks of experiments/
+benchmark: $(CORE) ## run the experiments that measure time and memory
 	@set -e; for name in $(BENCHMARKS); do echo "$$name"; $(BIN)/python -m experiments.$$name; done
 
 clean: ## remove what make, the tests and the build have made; runs/ and its training stay

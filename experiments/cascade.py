@@ -1,7 +1,8 @@
-"""What each stage of the shipped cascade costs, in one run: `python -m experiments.cascade` (2
-minutes on a core).
+"""What each stage of the shipped cascade costs, in one run: `python -m experiments.cascade`, two
+minutes on one core.
 
-    python -m experiments.cascade                    measure, and print the table
+    python -m experiments.cascade
+        measure, and print the table
     python -m experiments.cascade --write
         also put the run into experiments/results/cascade.json, which lesson 14 reads
     python -m experiments.cascade --device cuda
@@ -15,171 +16,134 @@ stage's picture from that in float32, given the same picture below and the same 
 255.
 """
 
-import argparse
 import contextlib
-import hashlib
-import json
-import os
-import sys
-import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
+from experiments._common import command, digest, machine, merged, parser, results
+from experiments._timing import alternate, peak_memory, ratios
 from minimagen.cascade import Cascade, Stage, seeded
 from minimagen.conditioning import Text
-from minimagen.files import processor, shipped
+from minimagen.files import shipped
+from minimagen.samplers import last
 
 SENTENCE, SEED, ROUNDS = "a large red circle", 14, 5
 NAMES = ("base", "sr256", "sr1024")
-OUT = Path(__file__).with_name("results") / "cascade.json"
 
 
-def drawn(stage: Stage, j: int, text: Text, below: Tensor | None, half: bool) -> Tensor:
-    """The picture of stage j, its network in bfloat16 where `half`."""
-    kind = text.tokens.device.type
-    with torch.autocast(kind, torch.bfloat16) if half else contextlib.nullcontext():
-        *_, last = stage.run(text, below, [seeded(SEED, j)])
-    return last.x0
+@dataclass(frozen=True)
+class Drawing:
+    """One picture of one stage: what it is drawn from, and whether in bfloat16.
+
+    number: of the stage, 0 for the base; below: the picture of the stage before it, or None.
+    """
+
+    stage: Stage
+    number: int
+    text: Text
+    below: Tensor | None
+    half: bool
+
+    def __call__(self) -> Tensor:
+        """Draw it, in full."""
+        kind = self.text.tokens.device.type
+        with torch.autocast(kind, torch.bfloat16) if self.half else contextlib.nullcontext():
+            picture = last(self.stage.run(self.text, self.below, [seeded(SEED, self.number)])).x0
+        if kind == "cuda":
+            torch.cuda.synchronize()
+        return picture
+
+    def megabytes(self) -> float:
+        """The most MB that two steps hold at one time, beyond what was there before."""
+        short = replace(self, stage=self.stage.with_settings(steps=2))
+        return peak_memory(short, self.text.tokens.device.type) / 1e6
 
 
-def seconds(stage: Stage, j: int, text: Text, below: Tensor | None, half: bool) -> float:
-    began = time.perf_counter()
-    drawn(stage, j, text, below, half)
-    if text.tokens.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
-
-
-def peak(stage: Stage, j: int, text: Text, below: Tensor | None, half: bool) -> float:
-    """The most MB that two steps of the stage hold at one time, beyond what was there before."""
-    short = replace(stage, steps=2)
-    if text.tokens.is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        drawn(short, j, text, below, half)
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        drawn(short, j, text, below, half)
-    now = most = 0
-    events = [
-        event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"
-    ]
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        most = max(most, now)
-    return most / 1e6
-
-
-def ratios(times: list[float], base: list[float]) -> list[float]:
-    """Ratios within each round: their median, and the two ends of their middle half."""
-    found = [a / b for a, b in zip(times, base, strict=True)]
-    return [round(value, 3) for value in (median(found), *quantiles(found, n=4)[::2])]
+def drawings(cascade: Cascade) -> dict[tuple[str, bool], Drawing]:
+    """(stage, in bfloat16) -> the drawing of it, each from the same picture below in float32."""
+    text = cascade.encoder.encode([SENTENCE])
+    below = [None, *cascade.draw([SENTENCE], seed=SEED)]
+    return {
+        (name, half): Drawing(cascade.stages[j], j, text, below[j], half)
+        for j, name in enumerate(NAMES)
+        for half in (False, True)
+    }
 
 
 def measure(cascade: Cascade, rounds: int) -> dict:
     """{stage: {"float32": row, "bfloat16": row}}."""
-    text = cascade.encoder.encode([SENTENCE])
-    pictures = cascade.draw(
-        [SENTENCE], seed=SEED
-    )  # warms up, and gives every stage the picture below
-    work = {
-        (name, half): (stage, j, text, pictures[j - 1] if j else None, half)
-        for j, (name, stage) in enumerate(zip(NAMES, cascade.stages, strict=True))
-        for half in (False, True)
+    works = drawings(cascade)
+    levels = {
+        name: 127.5 * (works[name, True]() - works[name, False]()).abs().mean().item()
+        for name in NAMES
     }
-    off = {
-        name: 127.5 * (drawn(*work[name, True]) - pictures[j]).abs().mean().item()
-        for j, name in enumerate(NAMES)
-    }
-    if text.tokens.is_cuda:
+    if works["base", False].text.tokens.is_cuda:
         for stage in cascade.stages:
             stage.denoiser.net.compile()
-        for arguments in work.values():
-            drawn(*arguments)  # compiles
-    taken: dict = {key: [] for key in work}
-    for _ in range(rounds):
-        for key, arguments in work.items():
-            taken[key].append(seconds(*arguments))
-    row = lambda key: {
-        "seconds": round(median(taken[key]), 3),
-        "time": ratios(taken[key], taken["base", False]),
-        "memory": round(peak(*work[key]), 1),
+    seconds = alternate(works, rounds)
+    rows = {
+        key: {
+            "seconds": round(median(seconds[key]), 3),
+            "time": ratios(seconds[key], seconds["base", False]),
+            "memory": round(work.megabytes(), 1),
+        }
+        for key, work in works.items()
     }
     return {
         name: {
-            "float32": row((name, False)),
-            "bfloat16": row((name, True)) | {"levels": round(off[name], 3)},
+            "float32": rows[name, False],
+            "bfloat16": rows[name, True] | {"levels": round(levels[name], 3)},
         }
         for name in NAMES
     }
 
 
-def machine(device: torch.device) -> str:
-    """Where it was measured."""
+def where(device: torch.device) -> str:
+    """The machine, or the GPU where it was one."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, compiled, torch {torch.__version__}"
-    cores = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
-    return f"{processor()}, {cores}, torch {torch.__version__}"
+    return machine()
 
 
-def save(out: Path, device: torch.device, found: dict) -> None:
-    """Put the run into the file in the place of an older one on such a device; other weights begin
-    the file anew.
-    """
-    weights = {
-        n: hashlib.sha256((shipped("weights") / n / "weights.safetensors").read_bytes()).hexdigest()
-        for n in NAMES
-    }
-    told = {"sentence": SENTENCE, "seed": SEED, "weights": weights}
-    held = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-    runs = (
-        held.get("runs", []) if all(held.get(key) == value for key, value in told.items()) else []
+def save(out: Path, device: torch.device, stages: dict) -> None:
+    """Put the run into the file, in the place of an older one on such a device."""
+    weights = {name: digest(shipped("weights") / name) for name in NAMES}
+    run = {"device": device.type, "machine": where(device), "command": command("cascade")}
+    with results(out, {"sentence": SENTENCE, "seed": SEED, "weights": weights}) as kept:
+        runs = [run | {"stages": stages}]
+        kept["runs"] = merged(kept.get("runs", []), runs, lambda run: run["device"])
+
+
+def show(stages: dict) -> None:
+    """Print the table."""
+    print(
+        f"{'stage':<8} {'numbers':<9} {'seconds':>8} {'time':>7} {'memory':>10} {'levels':>7}",
     )
-    command = " ".join(["python", "-m", "experiments.cascade", *sys.argv[1:]])
-    run = {"device": device.type, "machine": machine(device), "command": command, "stages": found}
-    runs = sorted(
-        [old for old in runs if old["device"] != device.type] + [run], key=lambda run: run["device"]
-    )
-    out.write_text(json.dumps(told | {"runs": runs}, indent=1) + "\n", encoding="utf-8")
+    for name, kinds in stages.items():
+        for kind, row in kinds.items():
+            levels = f"{row['levels']:>7.2f}" if "levels" in row else f"{'–':>7}"
+            print(
+                f"{name:<8} {kind:<9} {row['seconds']:>8.2f} {row['time'][0]:>7.2f} "
+                f"{row['memory']:>7.0f} MB {levels}"
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--write", action="store_true", help=f"put the run into experiments/results/{OUT.name}"
-    )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help=f"at least 2 (default: {ROUNDS})"
-    )
-    parser.add_argument("--out", type=Path, default=OUT)
-    asked = parser.parse_args()
-    if asked.rounds < 2:
-        parser.error(f"--rounds must be at least 2, got {asked.rounds}")
-    os.environ.setdefault(
-        "KINETO_LOG_LEVEL", "99"
-    )  # the profiler otherwise reports each start and stop
-    cascade = Cascade.load(device=asked.device)
-    found = measure(cascade, asked.rounds)
-    device = torch.device(asked.device)
-    print(
-        f"{machine(device)}\n{'stage':<8} {'numbers':<9} {'seconds':>8} {'time':>7} "
-        f"{'memory':>10} {'levels':>7}"
-    )
-    for name, kinds in found.items():
-        for kind, row in kinds.items():
-            told = f"{row['levels']:>7.2f}" if "levels" in row else f"{'–':>7}"
-            print(
-                f"{name:<8} {kind:<9} {row['seconds']:>8.2f} {row['time'][0]:>7.2f} "
-                f"{row['memory']:>7.0f} MB {told}"
-            )
-    if asked.write:
-        save(asked.out, device, found)
+    cli = parser(__doc__, "cascade.json")
+    cli.add_argument("--write", action="store_true", help="put the run into --out")
+    cli.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    cli.add_argument("--rounds", type=int, default=ROUNDS, help=f"at least 2 (default: {ROUNDS})")
+    options = cli.parse_args()
+    stages = measure(Cascade.load(device=options.device), options.rounds)
+    device = torch.device(options.device)
+    print(where(device))
+    show(stages)
+    if options.write:
+        save(options.out, device, stages)
 
 
 if __name__ == "__main__":

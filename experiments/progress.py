@@ -10,118 +10,103 @@ seen, all legs together. progress/STAGE.png: the first drawings of each kind. do
 all of it.
 """
 
-import argparse
-import hashlib
 import json
-import os
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 
+from experiments._common import (
+    command,
+    digest,
+    draw,
+    machine,
+    merged,
+    parser,
+    read_results,
+    results,
+)
 from minimagen import pixels
 from minimagen.cascade import Cascade
-from minimagen.evaluation.alignment import alignment
 from minimagen.evaluation.exam import captions_and_references
-from minimagen.evaluation.recognition import both_recognised, recognised
-from minimagen.files import processor, write
+from minimagen.evaluation.registry import DATASETS, examined
+from minimagen.files import write
 
-KINDS, CAPTIONS, BATCH, READ = ("single", "pair", "triple", "things", "picnic"), 128, 32, 64
-JUDGES = {"things": recognised, "picnic": both_recognised}  # of shapes, `alignment`
-ASKED = {
-    kind: (kind, "held-out", None) if kind in JUDGES else ("shapes", "held-out", kind)
-    for kind in KINDS
-}
+KINDS, CAPTIONS, READ = ("single", "pair", "triple", "things", "picnic"), 128, 64
 WEIGHT = 2.0  # of guidance, the same for all stages
-SHOWN = {
-    "single": 4,
-    "pair": 6,
-    "triple": 2,
-    "things": 4,
-    "picnic": 4,
-}  # drawings on a stage's strip
-OUT = Path(__file__).with_name("results") / "progress.json"
+SHOWN = (4, 6, 2, 4, 4)  # drawings of each kind on a stage's strip
 
 
-def measured(folder: Path, encoder: str | None, strip: Path) -> dict:
+def measured(base: Cascade, kind: str, count: int) -> tuple[dict, torch.Tensor]:
+    """What a base gets right of `count` captions of that kind, and its drawings, of `READ`
+    pixels.
+    """
+    name, part = (kind, None) if kind in DATASETS else ("shapes", kind)
+    captions, _ = captions_and_references(name, "held-out", part, count, READ)
+    drawn = pixels.resize(draw(base, captions), READ).clamp(-1, 1)
+    marks = examined(name).judge(drawn, captions).marks()
+    mark = marks.get("all") or marks["top 1"]
+    row = {"value": mark["share"], "low": mark["low"], "high": mark["high"]}
+    return row | ({"objects": marks["objects"]["share"]} if "objects" in marks else {}), drawn
+
+
+def save_strip(path: Path, shown: list[torch.Tensor]) -> None:
+    """The first drawings of each kind, in one row."""
+    row = torch.cat([drawn[:count] for drawn, count in zip(shown, SHOWN, strict=True)])
+    sheet = pixels.to_pil(pixels.grid(row, sum(SHOWN)))
+    write(path, lambda temporary: sheet.save(temporary, "PNG", optimize=True))
+
+
+def pictures_of(folder: Path) -> int:
+    """How many pictures the leg that a stage comes from had seen when it was saved."""
+    trained = json.loads((folder / "stage.json").read_text(encoding="utf-8"))["trained"]
+    return trained["steps"] * trained["batch"]
+
+
+def point(folder: Path, encoder: str | None, count: int, strip: Path) -> dict:
     """What one stage gets right of each kind of caption; its first drawings go into `strip`."""
     base = Cascade.load(folder, "cpu", encoder)
-    base = Cascade(base.encoder, [replace(base.stages[0], weight=WEIGHT)], base.settings)
-    size, right, shown = base.stages[0].size, {}, []
-    for kind in KINDS:
-        captions, _ = captions_and_references(*ASKED[kind], CAPTIONS, READ)
-        drawn = torch.cat(
-            [base.draw(captions[i : i + BATCH], i)[0] for i in range(0, CAPTIONS, BATCH)]
-        )
-        drawn = pixels.resize(drawn, READ).clamp(-1, 1)
-        shown.append(drawn[: SHOWN[kind]])
-        report, of = JUDGES.get(kind, alignment)(drawn, captions), 1 if kind in JUDGES else "all"
-        low, high = report.interval(of)
-        right[kind] = {"value": report.share(of), "low": low, "high": high}
-        right[kind] |= {} if kind in JUDGES else {"objects": report.objects}
-    row = (
-        pixels.to_uint8(pixels.grid(torch.cat(shown), sum(SHOWN.values()))).permute(1, 2, 0).numpy()
-    )
-    write(strip, lambda path: Image.fromarray(row).save(path, "PNG", optimize=True))
-    return {"size": size, "right": right}
+    base = Cascade(base.encoder, [base.stages[0].with_settings(weight=WEIGHT)])
+    rows, shown = zip(*(measured(base, kind, count) for kind in KINDS), strict=True)
+    save_strip(strip, shown)
+    return {"size": base.stages[0].size, "right": dict(zip(KINDS, rows, strict=True))}
 
 
 def main() -> None:
     """Measure each stage, and save after it."""
-    parser = argparse.ArgumentParser(description="measure a base at several points of its training")
-    parser.add_argument(
-        "stages",
-        nargs="+",
-        type=Path,
-        metavar="STAGE",
-        help="their folders, in the order of training",
+    cli = parser(__doc__, "progress.json")
+    cli.add_argument(
+        "stages", nargs="+", type=Path, metavar="STAGE", help="folders, in the order of training"
     )
-    parser.add_argument(
+    cli.add_argument(
         "--text-encoder", help="the encoder that they were trained with (default: the shipped one)"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=OUT,
-        help=f"where the figures go (default: {OUT.name} beside this file)",
+    cli.add_argument(
+        "--captions", type=int, default=CAPTIONS, help=f"of each kind (default: {CAPTIONS})"
     )
-    given = parser.parse_args()
-    cores = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
-    machine = f"{processor()}, {cores}, torch {torch.__version__}"
-    held = (
-        json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {"points": []}
-    )
-    points, told = (
-        held["points"],
-        {"captions": CAPTIONS, "split": "held-out", "read": READ, "weight": WEIGHT},
-    )
-    before, legs = max((point["pictures"] for point in points), default=0), {}
-    for folder in given.stages:
-        digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
-        trained = json.loads((folder / "stage.json").read_text(encoding="utf-8"))["trained"]
-        legs[folder.name.split("-")[0]] = trained["steps"] * trained["batch"]
-        if any(point["sha256"] == digest for point in points):
-            raise ValueError(f"STAGE must be one that {given.out} does not hold yet, got {folder}")
-        right = measured(
-            folder, given.text_encoder, given.out.with_suffix("") / f"{folder.name}.png"
-        )
-        here = {
-            "stage": folder.name,
-            "sha256": digest,
-            "pictures": before + sum(legs.values()),
-            "machine": machine,
-        }
-        points.append(here | right)
-        content = json.dumps({**told, "points": points}, indent=1) + "\n"
-        write(given.out, lambda path, content=content: path.write_text(content, encoding="utf-8"))
-        print(
-            folder.name,
-            {kind: round(share["value"], 3) for kind, share in right["right"].items()},
-            flush=True,
-        )
+    options = cli.parse_args()
+    settings = {"captions": options.captions, "split": "held-out", "read": READ, "weight": WEIGHT}
+    points, legs = read_results(options.out, settings).get("points", []), {}
+    before = max((point["pictures"] for point in points), default=0)
+    for folder in options.stages:
+        legs[folder.name.split("-")[0]] = pictures_of(folder)
+        sha256 = digest(folder)
+        if any(point["sha256"] == sha256 for point in points):
+            raise SystemExit(f"STAGE must be one that {options.out} does not hold, got {folder}")
+        strip = options.out.with_suffix("") / f"{folder.name}.png"
+        row = point(folder, options.text_encoder, options.captions, strip)
+        new = {"stage": folder.name, "sha256": sha256, "pictures": before + sum(legs.values())}
+        new |= {"machine": machine()} | row
+        with results(options.out, settings) as kept:
+            kept.setdefault("command", command("progress", ["STAGE", "..."]))
+            kept["points"] = merged(kept.get("points", []), [new], place)
+        shares = {kind: round(share["value"], 3) for kind, share in row["right"].items()}
+        print(folder.name, shares, flush=True)
+
+
+def place(point: dict) -> int:
+    """Where the point stands in the file."""
+    return point["pictures"]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,40 +8,35 @@ network is given for "beneath" and for other words in its place, whitened as the
 where two are near, it can hardly tell them apart. docs/WEIGHTS.md shows both.
 """
 
-import hashlib
-import json
-import os
 import re
-import sys
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from experiments._common import command, digest, draw, machine, parser, shipped_base, write_json
 from minimagen.cascade import Cascade
 from minimagen.data.drawing import COLOURS, SHAPES
 from minimagen.data.language import FRAMES, NOUNS, RELATIONS, SIZE_WORDS
 from minimagen.evaluation.alignment import alignment
 from minimagen.evaluation.exam import captions_and_references
-from minimagen.files import processor, shipped, write
+from minimagen.files import shipped
 
-CAPTIONS, BATCH, SEED = 512, 32, 1
+CAPTIONS, SEED = 512, 1
 NEW, WORDS = "beneath", ("below", "under", "above", "over", "left of", "right of", "near")
-OUT = Path(__file__).with_name("results") / "wordings.json"
 
 
 def new_parts(caption: str) -> list[str]:
     """The wordings in it that training never had."""
     relations = [wordings[1][0] for wordings in RELATIONS.values()]
-    found = [
+    parts = [
         wording
         for wording in (*FRAMES[1], *NOUNS[1], *relations)
         if re.search(pattern(wording), caption)
     ]
-    if not found:
+    if not parts:
         raise ValueError(f"caption must have a held-out wording, got {caption!r}")
-    return found
+    return parts
 
 
 def pattern(wording: str) -> str:
@@ -75,33 +70,32 @@ def states(base: Cascade) -> dict[str, float]:
         return {word: F.cosine_similarity(state(NEW), state(word), 0).item() for word in WORDS}
 
 
+def rows(right: dict[str, Tensor], captions: list[str]) -> dict[str, dict]:
+    """The share that is right of the captions with each new wording; each is printed."""
+    parts, table = [new_parts(caption) for caption in captions], {}
+    for wording in sorted({part for some in parts for part in some}):
+        here = torch.tensor([wording in some for some in parts])
+        shares = {name: right[name][here].double().mean().item() for name in ("all", "objects")}
+        table[wording] = {"captions": int(here.sum()), **shares}
+        print(f"{wording:<40} {here.sum():3} captions, {shares['all']:.0%} right", flush=True)
+    return table
+
+
 def main() -> None:
     """Draw, read, sort, write."""
-    base = Cascade.load(shipped("weights") / "base", device="cpu")
-    captions, _ = captions_and_references(
-        "shapes", "held-out", "pair", CAPTIONS, base.stages[0].size
+    cli = parser(__doc__, "wordings.json")
+    cli.add_argument(
+        "--captions", type=int, default=CAPTIONS, help=f"how many captions (default: {CAPTIONS})"
     )
-    pictures = torch.cat(
-        [base.draw(captions[i : i + BATCH], SEED + i)[0] for i in range(0, CAPTIONS, BATCH)]
-    )
-    right, rows = alignment(pictures, captions).right, {}
-    parts = [new_parts(caption) for caption in captions]
-    for wording in sorted({part for found in parts for part in found}):
-        here = torch.tensor([wording in found for found in parts])
-        shares = {name: right[name][here].double().mean().item() for name in ("all", "objects")}
-        rows[wording] = {"captions": int(here.sum()), **shares}
-        print(f"{wording:<40} {here.sum():3} captions, {shares['all']:.0%} right", flush=True)
-    digest = hashlib.sha256(
-        (shipped("weights") / "base" / "weights.safetensors").read_bytes()
-    ).hexdigest()
-    told = {"weights": digest, "command": "python -m experiments.wordings"}
-    told["machine"] = (
-        f"{processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch "
-        f"{torch.__version__}"
-    )
-    content = json.dumps({**told, "right": rows, "states": states(base)}, indent=1) + "\n"
-    write(OUT, lambda path: path.write_text(content, encoding="utf-8"))
+    options = cli.parse_args()
+    base = shipped_base()
+    size = base.stages[0].size
+    captions, _ = captions_and_references("shapes", "held-out", "pair", options.captions, size)
+    right = alignment(draw(base, captions, SEED), captions).right
+    settings = {"weights": digest(shipped("weights") / "base"), "command": command("wordings")}
+    content = {"machine": machine(), "right": rows(right, captions), "states": states(base)}
+    write_json(options.out, settings | content)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,5 +1,6 @@
-"""Lesson 14. A trained network as a folder: `stage.json` says what it is, `weights.safetensors`
-holds it. No pickle.
+"""Lesson 14. A trained network as a folder: `stage.json` says what it is, and no pickle.
+
+`weights.safetensors` holds its weights.
 """
 
 import json
@@ -14,11 +15,13 @@ from safetensors.torch import save as to_bytes
 
 from minimagen import noise
 from minimagen.denoiser import TARGETS, Denoiser
-from minimagen.files import write
+from minimagen.efficient_unet import EfficientUNet
+from minimagen.files import shipped, write
 from minimagen.samplers import STEPS
 from minimagen.thresholding import THRESHOLDS
-from minimagen.unet import NETWORKS, UNetConfig
+from minimagen.unet import UNet, UNetConfig
 
+NETWORKS = {"unet": UNet, "efficient": EfficientUNet}
 SCHEDULES = {"cosine": noise.cosine, "linear": noise.linear}
 
 
@@ -26,24 +29,21 @@ SCHEDULES = {"cosine": noise.cosine, "linear": noise.linear}
 class Settings:
     """What a stage is, and how it is meant to be sampled: everything in `stage.json`.
 
-    size: side of its pictures; network "unet" or "efficient" with its config; target "v", "eps",
-    "x0"; schedule "cosine" or "linear"; steps, sampler, weight, threshold, percentile: the defaults
-    of drawing; aug_level: None for a base. trained: notes on how the weights came to be. Raises
-    `ValueError` on a name that does not exist and a number out of range.
+    Raises `ValueError` on a name that does not exist and a number out of range. Lesson 14.
     """
 
-    size: int
-    network: str
-    config: UNetConfig
-    target: str = "v"
-    schedule: str = "cosine"
-    steps: int = 32
-    sampler: str = "ddim"
-    weight: float = 1.0
-    threshold: str = "static"
-    percentile: float = 0.995
-    aug_level: float | None = None
-    trained: dict = field(default_factory=dict)
+    size: int  # side of its pictures
+    network: str  # "unet" or "efficient", one of `NETWORKS`
+    config: UNetConfig  # the network's shape
+    target: str = "v"  # what the network predicts: "eps", "x0" or "v"
+    schedule: str = "cosine"  # t -> logsnr: "cosine" or "linear"
+    steps: int = 32  # evaluations of the denoiser a picture (Heun takes 2n - 1)
+    sampler: str = "ddim"  # how a step is taken, one of `samplers.STEPS`
+    weight: float = 1.0  # of guidance, 1 = off
+    threshold: str = "static"  # on the clean estimate, one of `thresholding.THRESHOLDS`
+    percentile: float = 0.995  # of the dynamic threshold, in (0, 1]
+    aug_level: float | None = None  # noise on the picture below, a time; None for a base
+    trained: dict = field(default_factory=dict)  # notes on how the weights came to be
 
     def __post_init__(self):
         if not isinstance(self.config, UNetConfig):
@@ -83,17 +83,17 @@ class Settings:
 
 
 def save(folder: str | Path, denoiser: Denoiser, settings: Settings) -> None:
-    """Write a stage's folder: weights in bfloat16 (half the size, far below what sampling notices),
-    then `stage.json`.
+    """Write a stage's folder: the weights, then `stage.json`.
+
+    The weights are bfloat16: half the size, and far below what sampling notices. Lesson 14.
     """
     folder = Path(folder)
     weights = {
         name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
         for name, tensor in denoiser.net.state_dict().items()
     }
-    write(
-        folder / "weights.safetensors", lambda path: path.write_bytes(to_bytes(weights))
-    )  # save_file hides it from others
+    # Not `save_file`, which makes a file that nobody else may read.
+    write(folder / "weights.safetensors", lambda path: path.write_bytes(to_bytes(weights)))
     text = json.dumps(asdict(settings), indent=1) + "\n"
     write(folder / "stage.json", lambda path: path.write_text(text, encoding="utf-8"))
 
@@ -102,7 +102,7 @@ def load(folder: str | Path, device: str | torch.device | None = None) -> tuple[
     """Read a stage's folder: a denoiser in float32, ready to draw, and its settings.
 
     Raises `ValueError` naming the file where one is missing, damaged, cut short, or does not fit
-    the other.
+    the other. Lesson 14.
     """
     folder = Path(folder)
     denoiser, settings = read_json(folder / "stage.json", _empty)
@@ -116,9 +116,9 @@ def load(folder: str | Path, device: str | torch.device | None = None) -> tuple[
             {name: tensor.float() for name, tensor in weights.items()}, assign=True
         )
     except RuntimeError as error:
-        told = " ".join(str(error).split())[:300]  # torch lists every tensor
+        reason = " ".join(str(error).split())[:300]  # torch lists every tensor
         raise ValueError(
-            f"{path} does not fit the network of {folder / 'stage.json'}: {told}"
+            f"{path} does not fit the network of {folder / 'stage.json'}: {reason}"
         ) from error
     broken = [
         name for name, tensor in denoiser.net.state_dict().items() if not tensor.isfinite().all()
@@ -128,9 +128,27 @@ def load(folder: str | Path, device: str | torch.device | None = None) -> tuple[
     return denoiser.requires_grad_(False).eval().to(device or "cpu"), settings
 
 
+def parts(path: str | Path | None) -> tuple[list[Path], Path | str]:
+    """The folders of a cascade's stages, and the folder or the name of its text encoder.
+
+    path: a folder, a hub name, or None for the shipped weights. The folder of one stage will do
+    too, with the shipped text encoder. Raises `ValueError` naming what is missing or damaged.
+    Lesson 14.
+    """
+    folder = _folder(path)
+    if (folder / "stage.json").exists() and not (folder / "cascade.json").exists():
+        return [folder], "shipped"
+    stages, text = read_json(
+        folder / "cascade.json",
+        lambda content: ([folder / name for name in content["stages"]], str(content["text"])),
+    )
+    return stages, folder / text if (folder / text).is_dir() else text
+
+
 def read_json(path: Path, use):
-    """`use` of what a JSON file holds; raises `ValueError` naming the file when it is missing,
-    damaged or does not fit.
+    """`use` of what a JSON file holds.
+
+    Raises `ValueError` naming the file when it is missing, damaged or does not fit. Lesson 14.
     """
     try:
         return use(json.loads(path.read_text(encoding="utf-8")))
@@ -138,9 +156,27 @@ def read_json(path: Path, use):
         raise ValueError(f"{path} is missing, damaged or of another version: {error}") from error
 
 
-def _empty(found: dict) -> tuple[Denoiser, Settings]:
-    """The network that `stage.json` tells of, its weights still without memory: device meta."""
-    settings = Settings(**found)
+def _folder(path: str | Path | None) -> Path:
+    """The folder itself, or the hub's copy of it where `path` looks like a name on the hub."""
+    if path is None:
+        return shipped("weights")
+    on_hub = str(path).count("/") == 1 and not str(path).startswith((".", "~"))
+    if Path(path).is_dir() or not on_hub:
+        return Path(path)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors"]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise ValueError(
+            f"weights must be a folder or a name on the hub, got {str(path)!r}: {error}"
+        ) from error
+
+
+def _empty(content: dict) -> tuple[Denoiser, Settings]:
+    """The network that `stage.json` describes, its weights still without memory: device meta."""
+    settings = Settings(**content)
     with torch.device("meta"):
         return settings.build(), settings
 

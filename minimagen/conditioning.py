@@ -1,5 +1,9 @@
-"""What a network is told besides the noisy picture: a sentence, and for super-resolution the
-picture below.
+"""Lesson 10. What a network sees besides the noisy picture: a sentence, and the picture below.
+
+>>> text = Text(torch.zeros(2, 5, 16), torch.ones(2, 5, dtype=torch.bool))
+>>> cond = Cond(text)
+>>> cond.without_text().text.mask.any().item(), len(stack(cond, cond.without_text()))
+(False, 4)
 """
 
 from dataclasses import dataclass, replace
@@ -11,8 +15,9 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Text:
-    """Token states of a frozen text encoder: `tokens` (B, L, D), `mask` (B, L) bool, True = real
-    token. Lesson 10.
+    """Token states of a frozen text encoder: `tokens` (B, L, D), `mask` (B, L) bool.
+
+    True = a real token. Raises `ValueError` when the two do not fit. Lesson 10.
     """
 
     tokens: Tensor
@@ -41,8 +46,9 @@ class Text:
         return Text(tokens, self.mask.to(tokens.device))
 
     def padded(self, length: int) -> "Text":
-        """The same text with empty places up to `length`; they are masked, so nothing that attends
-        changes.
+        """The same text with empty places up to `length`.
+
+        They are masked, so nothing that attends changes.
         """
         extra = length - self.tokens.shape[1]
         return Text(F.pad(self.tokens, (0, 0, 0, extra)), F.pad(self.mask, (0, extra)))
@@ -50,8 +56,9 @@ class Text:
 
 @dataclass(frozen=True)
 class LowRes:
-    """The picture of the stage below, noised: `image` (B, C, h, w) at its own size, `logsnr` (B,)
-    of its noise. Lesson 13.
+    """The picture of the stage below, noised: `image` (B, C, h, w), `logsnr` (B,) of its noise.
+
+    It has its own size, not that of the stage. Lesson 13.
     """
 
     image: Tensor
@@ -78,42 +85,37 @@ class Cond:
         return len(self.text if self.text is not None else self.lowres)
 
     def __getitem__(self, rows: slice | Tensor) -> "Cond":
-        return Cond(
-            *(part[rows] if part is not None else None for part in (self.text, self.lowres))
-        )
+        return self._each(lambda part: part[rows])
 
     def to(self, *args, **kwargs) -> "Cond":
-        return Cond(
-            *(
-                part.to(*args, **kwargs) if part is not None else None
-                for part in (self.text, self.lowres)
-            )
-        )
+        return self._each(lambda part: part.to(*args, **kwargs))
 
     def without_text(self, drop: Tensor | None = None) -> "Cond":
-        """Clear the text's mask, for every picture or where `drop` (B,) bool is True; the
-        low-resolution picture stays.
+        """Clear the text's mask, for every picture or where `drop` (B,) bool is True.
 
-        The network then attends to its learned null token alone. Differs from the paper: Imagen
-        (section 2.2) zeroes the embeddings; an empty mask needs no second code path.
+        The low-resolution picture stays. The network then attends to its learned null token alone.
+        Differs from the paper: Imagen (section 2.2) zeroes the embeddings; an empty mask needs no
+        second code path.
         """
         if self.text is None:
             return self
-        keep = (
-            torch.zeros_like(self.text.mask)
-            if drop is None
-            else self.text.mask & ~drop.to(self.text.mask.device)[:, None]
-        )
+        mask = self.text.mask
+        keep = torch.zeros_like(mask) if drop is None else mask & ~drop.to(mask.device)[:, None]
         return replace(self, text=Text(self.text.tokens, keep))
+
+    def _each(self, change) -> "Cond":
+        """`change` of every part that is there."""
+        parts = (self.text, self.lowres)
+        return Cond(*(None if part is None else change(part) for part in parts))
 
 
 def stack(first: Cond, second: Cond) -> Cond:
-    """Two conditions of the same kind as one batch, first (B) then second (B): the doubled batch of
-    guidance. Lesson 08.
+    """Two conditions of the same kind as one batch, first (B) then second (B): guidance's batch.
+
+    Raises `ValueError` where one of them lacks what the other has. Lesson 08.
     """
-    if (first.text is None) != (second.text is None) or (first.lowres is None) != (
-        second.lowres is None
-    ):
+    has = lambda cond: (cond.text is not None, cond.lowres is not None)
+    if has(first) != has(second):
         raise ValueError(
             "stack: both conditions must have text, and both a low-resolution picture, or neither"
         )

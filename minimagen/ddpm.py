@@ -1,8 +1,15 @@
-"""Lesson 03. The discrete process of DDPM: tables of beta, and the step back that Bayes gives when
-x0 is known.
+"""Lesson 03. The discrete process of DDPM: tables of beta, and the step back when x0 is known.
 
 Steps are counted k = 0..T-1 (the papers' t = 1..T); abar_k = prod_{i <= k} (1 - beta_i), and abar
 before the first step is 1.
+
+>>> betas = linear_betas(1000)
+>>> x0, x_k = torch.zeros(2, 3), torch.ones(2, 3)
+>>> mean, variance = q_posterior(x0, x_k, torch.tensor([0, 999]), betas)
+>>> mean.shape, variance.shape
+(torch.Size([2, 3]), torch.Size([2, 1]))
+>>> [round(value, 3) for value in mean[:, 0].tolist()]  # the first step lands on x0 itself
+[0.0, 0.99]
 """
 
 import math
@@ -11,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minimagen.noise import from_betas
+from minimagen.noise import expand, from_betas
 
 
 def linear_betas(T: int = 1000) -> Tensor:
@@ -25,11 +32,10 @@ def linear_betas(T: int = 1000) -> Tensor:
 
 
 def cosine_betas(T: int = 1000, s: float = 0.008, max_beta: float = 0.999) -> Tensor:
-    """beta_k = min(1 - f((k + 1) / T) / f(k / T), max_beta), f(t) = cos^2((t + s) / (1 + s) pi / 2)
-    -> (T,) float64.
+    """beta_k = min(1 - f((k+1) / T) / f(k / T), max_beta), f(t) = cos^2((t + s) / (1 + s) pi / 2).
 
-    Raises `ValueError` when T is not a positive integer. Source: Improved DDPM, equation 17. Lesson
-    02.
+    -> (T,) float64. Raises `ValueError` when T is not a positive integer. Source: Improved DDPM,
+    equation 17. Lesson 02.
     """
     t = torch.linspace(0, 1, _count(T) + 1, dtype=torch.float64)
     f = torch.cos((t + s) / (1 + s) * math.pi / 2) ** 2
@@ -37,8 +43,7 @@ def cosine_betas(T: int = 1000, s: float = 0.008, max_beta: float = 0.999) -> Te
 
 
 def q_posterior(x0: Tensor, x_k: Tensor, k: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:
-    """q(x_{k-1} | x_k, x0) = N(c0 x0 + ck x_k, beta tilde), the step back when the clean picture is
-    known.
+    """The step back when x0 is known: q(x_{k-1} | x_k, x0) = N(c0 x0 + ck x_k, beta tilde).
 
     x0, x_k (B, ...); k (B,) integers in 0..T-1; betas (T,) -> mean (B, ...), variance (B, 1, ...,
     1), dtype of x0. At k = 0 the mean is x0 and the variance 0. Raises `ValueError` when a k lies
@@ -49,10 +54,8 @@ def q_posterior(x0: Tensor, x_k: Tensor, k: Tensor, betas: Tensor) -> tuple[Tens
         raise ValueError(
             f"k must lie in 0..{len(betas) - 1}, got {k.min().item()} to {k.max().item()}"
         )
-    c0, ck, variance = (
-        table.to(k.device)[k].to(x0).reshape(-1, *[1] * (x0.ndim - 1))
-        for table in posterior_tables(betas)
-    )
+    at_k = lambda table: expand(table.to(k.device)[k].to(x0), x0.ndim)
+    c0, ck, variance = map(at_k, posterior_tables(betas))
     return c0 * x0 + ck * x_k, variance
 
 
@@ -65,20 +68,17 @@ def posterior_tables(betas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     betas, logsnr = betas.double(), from_betas(betas)
     abar, noise = torch.sigmoid(logsnr), torch.sigmoid(-logsnr)
-    abar_before, noise_before = (
-        F.pad(abar[:-1], (1, 0), value=1.0),
-        F.pad(noise[:-1], (1, 0), value=0.0),
-    )
+    abar_before = F.pad(abar[:-1], (1, 0), value=1.0)
+    noise_before = F.pad(noise[:-1], (1, 0), value=0.0)
     share = noise_before / noise
     return abar_before.sqrt() * betas / noise, (1 - betas).sqrt() * share, betas * share
 
 
 def small_variance(betas: Tensor) -> Tensor:
-    """beta tilde (T,) float64, best when the data is one point; its first entry, 0, is replaced by
-    the second.
+    """beta tilde (T,) float64, the variance that is best when the data is one point.
 
-    Raises `ValueError` when there is no second entry. Source: DDPM, section 3.2; Improved DDPM,
-    section 3.1. Lesson 03.
+    Its first entry, 0, is replaced by the second. Raises `ValueError` when there is no second
+    entry. Source: DDPM, section 3.2; Improved DDPM, section 3.1. Lesson 03.
     """
     if len(betas) < 2:
         raise ValueError(f"betas must have two entries or more, got {len(betas)}")
@@ -87,8 +87,9 @@ def small_variance(betas: Tensor) -> Tensor:
 
 
 def large_variance(betas: Tensor) -> Tensor:
-    """beta itself (T,) float64, best when the data is N(0, I). Source: DDPM, section 3.2. Lesson
-    03.
+    """beta itself (T,) float64, the variance that is best when the data is N(0, I).
+
+    Source: DDPM, section 3.2. Lesson 03.
     """
     return betas.double()
 

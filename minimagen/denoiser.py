@@ -1,5 +1,16 @@
-"""Lesson 04. What a network predicts, and the loss: noise, clean picture and velocity are three
-readings of one estimate.
+"""Lesson 04. What a network predicts, and the loss.
+
+Noise, clean picture and velocity are three readings of one estimate.
+
+>>> x0, eps, logsnr = torch.ones(1, 2), torch.zeros(1, 2), torch.zeros(1)
+>>> perfect = Denoiser(lambda z, logsnr: eps, target="eps")
+>>> round(perfect(diffuse(x0, logsnr, eps), logsnr).x0.mean().item(), 5)
+1.0
+>>> perfect.loss(x0, logsnr, eps).tolist()
+[0.0]
+>>> guess = Prediction(z=x0, logsnr=logsnr, x0=0 * x0)  # half the variance of z should be noise
+>>> round(guess.eps[0, 0].item(), 4), round(guess.v[0, 0].item(), 4)
+(1.4142, 1.0)
 """
 
 from collections.abc import Callable
@@ -15,10 +26,10 @@ from minimagen.noise import alpha_sigma, diffuse
 
 @dataclass(frozen=True)
 class Prediction:
-    """An estimate of the clean picture seen from z: only x0 is stored, so its other readings can
-    never disagree with it.
+    """An estimate of the clean picture seen from z.
 
-    z, x0 (B, ...); logsnr (B,). float32 or better. Lessons 04 and 09.
+    Only x0 is stored, so its other readings can never disagree with it. z, x0 (B, ...); logsnr
+    (B,). float32 or better. Lessons 04 and 09.
     """
 
     z: Tensor
@@ -33,9 +44,7 @@ class Prediction:
 
     @cached_property
     def v(self) -> Tensor:
-        """The velocity v = alpha eps - sigma x0 (Salimans and Ho 2022, section 4) = (alpha z - x0)
-        / sigma.
-        """
+        """The velocity v = alpha eps - sigma x0 = (alpha z - x0) / sigma (Salimans and Ho 2022)."""
         alpha, sigma = alpha_sigma(self.logsnr, self.z.ndim)
         return (alpha * self.z - self.x0) / sigma
 
@@ -65,12 +74,12 @@ TARGETS = {
 
 
 class Denoiser(nn.Module):
-    """A network and what it predicts, as the function (z, logsnr, cond) -> Prediction that
-    everything composes around.
+    """A network and what it predicts, as one function (z, logsnr, cond) -> Prediction.
 
-    net(z, logsnr, cond) -> like z; target one of "v", "eps", "x0". Only the network may run in
-    bf16. Differs from the paper: Imagen's base predicts eps; v stays well scaled at both ends
-    (Salimans and Ho 2022). Lesson 04. Raises `ValueError` on an unknown target.
+    Everything else is composed around it. net(z, logsnr, cond) -> like z; target one of "v", "eps",
+    "x0". Only the network may run in bf16. Differs from the paper: Imagen's base predicts eps; v
+    stays well scaled at both ends (Salimans and Ho 2022). Lesson 04. Raises `ValueError` on an
+    unknown target.
     """
 
     def __init__(self, net: Callable, target: str = "v"):
@@ -81,31 +90,23 @@ class Denoiser(nn.Module):
 
     def forward(self, z: Tensor, logsnr: Tensor, cond=None) -> Prediction:
         """z (B, ...), logsnr (B,), what `net` is conditioned on -> Prediction."""
-        return Prediction(
-            z,
-            logsnr,
-            TARGETS[self.target].x0(z, self._output(z, logsnr, cond), *alpha_sigma(logsnr, z.ndim)),
-        )
+        output = self._output(z, logsnr, cond)
+        x0 = TARGETS[self.target].x0(z, output, *alpha_sigma(logsnr, z.ndim))
+        return Prediction(z, logsnr, x0)
 
     def loss(self, x0: Tensor, logsnr: Tensor, eps: Tensor, cond=None) -> Tensor:
-        """Mean squared error of each picture in the space of the target: mean (target - output)^2
-        -> (B,).
+        """Mean squared error of each picture in the target's space: mean (target - output)^2.
 
-        With target "eps" this is DDPM's L_simple (equation 14). x0, eps (B, ...); logsnr (B,).
-        Lesson 04.
+        -> (B,). With target "eps" this is DDPM's L_simple (equation 14). x0, eps (B, ...); logsnr
+        (B,). Lesson 04.
         """
         target = TARGETS[self.target].of(x0, eps, *alpha_sigma(logsnr, x0.ndim))
-        return (
-            (target - self._output(diffuse(x0, logsnr, eps), logsnr, cond))
-            .square()
-            .flatten(1)
-            .mean(1)
-        )
+        output = self._output(diffuse(x0, logsnr, eps), logsnr, cond)
+        return (target - output).square().flatten(1).mean(1)
 
     def prepare(self, cond):
-        """What may stand for `cond` in later calls, with the work that does not depend on z done
-        once.
-        """
+        """What may stand for `cond` in later calls: all that does not depend on z, done once."""
+        # A net is any callable, also a line in a notebook: only the U-Nets have work to prepare.
         return self.net.prepare(cond) if hasattr(self.net, "prepare") else cond
 
     def _output(self, z: Tensor, logsnr: Tensor, cond) -> Tensor:

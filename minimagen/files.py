@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,18 +23,6 @@ def cache_folder() -> Path:
     `~/.cache/minimagen`.
     """
     return Path(os.environ.get("MINIMAGEN_CACHE") or Path.home() / ".cache" / "minimagen")
-
-
-def processor() -> str:
-    """The name of this machine's processor, as far as the system tells it: measurements are written
-    down with it.
-    """
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def make_folder(out: str | os.PathLike) -> Path:

@@ -1,5 +1,10 @@
-"""Lessons 07 and 08. Guidance: a wrapper that turns one denoiser into another which listens harder
-to the condition.
+"""Lessons 07 and 08. Guidance: a wrapper that makes a denoiser listen harder to its condition.
+
+>>> from minimagen.ideal import Ideal
+>>> model = Ideal(torch.tensor([[-1.0], [1.0]]), labels=torch.tensor([0, 1]))
+>>> z, logsnr, right = torch.zeros(1, 1), torch.zeros(1), torch.tensor([1])
+>>> [guided(model, right, w)(z, logsnr).x0.item() for w in (0.0, 1.0, 3.0)]
+[0.0, 1.0, 3.0]
 """
 
 import math
@@ -10,7 +15,7 @@ from torch import Tensor
 
 from minimagen.conditioning import Cond, stack
 from minimagen.denoiser import Prediction
-from minimagen.noise import alpha_sigma
+from minimagen.noise import MAX_LOGSNR, alpha_sigma
 from minimagen.samplers import Denoise, Step, ancestral_variance
 
 Classifier = Callable[[Tensor, Tensor], Tensor]
@@ -21,79 +26,73 @@ def guided(
     cond,
     weight: float,
     negative=None,
-    interval: tuple[float, float] = (-20.0, 20.0),
+    interval: tuple[float, float] = (-MAX_LOGSNR, MAX_LOGSNR),
 ) -> Denoise:
-    """Classifier-free guidance: eps = w eps(z, cond) + (1 - w) eps(z, other), which is the same
-    line in x0.
+    """Classifier-free guidance: eps = w eps(z, cond) + (1 - w) eps(z, other).
 
-    denoiser(z, logsnr, cond) -> Prediction; weight w: 1 is off and costs half, 0 is unconditional.
-    The other half is `negative`, else `cond.without_text()` where cond has that, else None. Where
-    logsnr lies outside `interval`, w = 1; a batch shares its level, so the first row decides. A
-    `Cond` runs as one call on a doubled batch, rows of cond first, and a denoiser with `prepare`
-    prepares it once; any other condition (labels) takes two calls. Raises `ValueError` on a weight
-    that is not finite and on an interval that is not (low, high). Source: Imagen, equation 2 (Ho
-    and Salimans 2021 count w from 0); the interval is Kynkäänniemi et al. 2024. Lesson 08.
+    The same line holds for x0. denoiser(z, logsnr, cond) -> Prediction; weight w: 1 is off and
+    costs half, 0 is unconditional. The other half is `negative`, else a `Cond` without its text,
+    else (labels) None. Where logsnr lies outside `interval`, w = 1; a batch shares its level, so
+    the first row decides. A `Cond` runs as one call on a doubled batch, rows of cond first, and a
+    denoiser with `prepare` prepares it once; any other condition (labels) takes two calls. Raises
+    `ValueError` on a weight that is not finite and on an interval that is not (low, high). Source:
+    Imagen, equation 2 (Ho and Salimans 2021 count w from 0); the interval is Kynkäänniemi et al.
+    2024. Lesson 08.
     """
     _finite("weight", weight)
     low, high = interval
     if not low <= high:
         raise ValueError(f"interval must be (low, high) with low <= high, got {interval}")
-    other = (
-        negative
-        if negative is not None
-        else cond.without_text()
-        if hasattr(cond, "without_text")
-        else None
-    )
-    if (
-        weight == 1 or other is cond
-    ):  # a condition without text has nothing to drop: both halves are one
-        only = _prepared(denoiser, cond)
-        return lambda z, logsnr: denoiser(z, logsnr, only)
-    alone, pair = (_doubled if isinstance(cond, Cond) else _twice)(denoiser, cond, other)
+    other = _unconditional(cond) if negative is None else negative
+    if weight == 1 or other is cond:  # without text there is nothing to drop: both halves are one
+        ready = _prepared(denoiser, cond)
+        return lambda z, logsnr: denoiser(z, logsnr, ready)
+    conditional, both = _halves(denoiser, cond, other)
 
     def denoise(z: Tensor, logsnr: Tensor) -> Prediction:
         if not logsnr.is_meta and not low <= logsnr[0] <= high:
-            return alone(z, logsnr)
-        told, untold = pair(z, logsnr)
-        return Prediction(z, logsnr, untold + weight * (told - untold))
+            return conditional(z, logsnr)
+        x0, other_x0 = both(z, logsnr)
+        return Prediction(z, logsnr, other_x0 + weight * (x0 - other_x0))
 
     return denoise
 
 
-def _doubled(denoiser, cond: Cond, other: Cond):
-    """The conditional half alone, and both halves as one call on 2B rows."""
-    both = _prepared(denoiser, stack(cond, other))
-
-    def pair(z, logsnr):
-        return denoiser(torch.cat([z, z]), torch.cat([logsnr, logsnr]), both).x0.chunk(2)
-
-    return lambda z, logsnr: denoiser(z, logsnr, both[: len(z)]), pair
+def _unconditional(cond):
+    """What a network was trained with where its condition was dropped."""
+    return cond.without_text() if isinstance(cond, Cond) else None
 
 
-def _twice(denoiser, cond, other):
-    """The conditional half alone, and both halves as two calls."""
-
-    def pair(z, logsnr):
-        return denoiser(z, logsnr, cond).x0, denoiser(z, logsnr, other).x0
-
-    return lambda z, logsnr: denoiser(z, logsnr, cond), pair
+def _halves(denoiser, cond, other):
+    """Two functions of (z, logsnr): the Prediction under cond, and x0 under cond and other."""
+    if not isinstance(cond, Cond):  # labels and None do not stack into one batch: two calls
+        conditional = lambda z, logsnr: denoiser(z, logsnr, cond)
+        return conditional, lambda z, logsnr: (
+            conditional(z, logsnr).x0,
+            denoiser(z, logsnr, other).x0,
+        )
+    ready = _prepared(denoiser, stack(cond, other))
+    doubled = lambda z, logsnr: denoiser(torch.cat([z, z]), torch.cat([logsnr, logsnr]), ready)
+    return (
+        lambda z, logsnr: denoiser(z, logsnr, ready[: len(z)]),
+        lambda z, logsnr: doubled(z, logsnr).x0.chunk(2),
+    )
 
 
 @torch.no_grad()
 def _prepared(denoiser, cond):
+    # An exact denoiser, or a function of a notebook, has no work that could be done once.
     return denoiser.prepare(cond) if hasattr(denoiser, "prepare") else cond
 
 
 def classifier_guided(
     denoise: Denoise, classifier: Classifier, labels: Tensor, scale: float
 ) -> Denoise:
-    """Classifier guidance: eps - scale sigma grad log p(labels | z), that is x0 + scale (sigma^2 /
-    alpha) grad log p.
+    """Classifier guidance: eps - scale sigma grad log p(labels | z).
 
-    classifier(z, logsnr) -> (B, K) logits for noisy pictures; labels (B,) integers; the gradient is
-    taken at z_t. Raises `ValueError` on a scale that is not finite. Source: Dhariwal and Nichol
-    2021, algorithm 2. Lesson 07.
+    For x0 that is x0 + scale (sigma^2 / alpha) grad log p. classifier(z, logsnr) -> (B, K) logits
+    for noisy pictures; labels (B,) integers; the gradient is taken at z_t. Raises `ValueError` on a
+    scale that is not finite. Source: Dhariwal and Nichol 2021, algorithm 2. Lesson 07.
     """
     _finite("scale", scale)
 
@@ -108,8 +107,7 @@ def classifier_guided(
 def shifted(
     step: Step, classifier: Classifier, labels: Tensor, scale: float, gamma: float = 0.0
 ) -> Step:
-    """The original classifier guidance: the step's mean moved by scale * variance * grad log
-    p(labels | z_t).
+    """The original classifier guidance: mean + scale * variance * grad log p(labels | z_t).
 
     The variance is that of `ancestral(gamma)`; the denoiser is left as it is, so this goes with a
     step that draws noise. Raises `ValueError` on a scale that is not finite. Source: Dhariwal and
@@ -128,31 +126,26 @@ def shifted(
 def drop_text(
     batches: Iterable[tuple[Tensor, Cond]], probability: float, generator=None
 ) -> Iterator[tuple[Tensor, Cond]]:
-    """Guidance's twin in training: each picture of each batch (x0, cond) loses its text with
-    `probability`.
+    """Guidance's twin in training: each picture of a batch (x0, cond) may lose its text.
 
-    Imagen drops 10 % (section 2.2). Raises `ValueError` on a probability outside [0, 1]. Lesson 08.
+    It does so with `probability`: Imagen drops 10 % (section 2.2). Raises `ValueError` on a
+    probability outside [0, 1]. Lesson 08.
     """
     if not 0 <= probability <= 1:
         raise ValueError(f"probability must lie in [0, 1], got {probability}")
 
     def dropped() -> Iterator[tuple[Tensor, Cond]]:
+        device = generator.device if generator else None
         for x0, cond in batches:
-            drop = (
-                torch.rand(
-                    len(x0), generator=generator, device=generator.device if generator else None
-                )
-                < probability
-            )
+            drop = torch.rand(len(x0), generator=generator, device=device) < probability
             yield x0, cond.without_text(drop)
 
     return dropped()
 
 
 def _gradient(classifier: Classifier, z: Tensor, logsnr: Tensor, labels: Tensor) -> Tensor:
-    """grad_z log p(labels | z), row by row; sampling runs without gradients, so they are switched
-    on here alone.
-    """
+    """grad_z log p(labels | z), row by row."""
+    # Sampling runs without gradients: they are switched on here alone.
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         log_p = classifier(z, logsnr).log_softmax(1).gather(1, labels.to(z.device)[:, None]).sum()

@@ -1,5 +1,11 @@
-"""Lesson 04. Exact denoisers: of a finite or Gaussian data set E[x0 | z] has a closed form, so
-samplers need no training.
+"""Lesson 04. Exact denoisers: E[x0 | z] of a finite or Gaussian data set, without training.
+
+>>> ideal = Ideal(torch.tensor([[-1.0], [1.0]]))  # two pictures of one pixel
+>>> half_way = torch.zeros(1, 1), torch.zeros(1)
+>>> ideal(*half_way).x0.item()  # it could be either
+0.0
+>>> ideal(*half_way, cond=None).eps.item()
+0.0
 """
 
 from dataclasses import dataclass
@@ -8,16 +14,15 @@ import torch
 from torch import Tensor
 
 from minimagen.denoiser import Prediction
-from minimagen.noise import alpha_sigma
+from minimagen.noise import alpha_sigma, expand
 
 
 @dataclass(frozen=True)
 class IdealGaussian:
-    """The exact denoiser of N(mean, std^2): x0 = mean + alpha std^2 / (alpha^2 std^2 + sigma^2) (z
-    - alpha mean).
+    """x0 = mean + alpha std^2 / (alpha^2 std^2 + sigma^2) (z - alpha mean).
 
-    mean and std are numbers, or tensors that broadcast with z. A function (z, logsnr, cond=None) ->
-    Prediction; cond is not used. Lesson 04.
+    It is the exact denoiser of N(mean, std^2). mean and std are numbers, or tensors that broadcast
+    with z. A function (z, logsnr, cond=None) -> Prediction; cond is not used. Lesson 04.
     """
 
     mean: float | Tensor
@@ -65,12 +70,13 @@ class Ideal:
             if not bool(belongs.any(1).all()):
                 raise ValueError(f"cond must name labels that the data has, got {cond.tolist()}")
             log_p = log_p.masked_fill(~belongs, -torch.inf)
-        weight = log_p.softmax(1).reshape(*log_p.shape, *[1] * (z.ndim - 1))
+        weight = expand(log_p.softmax(1), z.ndim + 1)
         return Prediction(z, logsnr, (weight * centre).sum(1).to(z.dtype))
 
     def classify(self, z: Tensor, logsnr: Tensor) -> Tensor:
-        """The exact classifier of noisy pictures: logits (B, K) = log p(z, c), K = largest label +
-        1. Lesson 07.
+        """The exact classifier of noisy pictures: logits (B, K) = log p(z, c).
+
+        K is the largest label + 1. Lesson 07.
         """
         labels = self._labels(z)
         log_p, _ = self._posterior(z, logsnr)

@@ -1,23 +1,27 @@
-"""Lesson 05. The blocks that both U-Nets are built of: embeddings, residual blocks, attention, what
-is prepared once.
+"""Lesson 05. The blocks that both U-Nets are built of: embeddings, residual blocks, attention.
+
+>>> x, emb = torch.ones(2, 8, 4, 4), torch.zeros(2, 12)
+>>> block = ResBlock(8, 16, 12, factor=0.5)  # 16 channels, half the size
+>>> block(x, emb).shape
+torch.Size([2, 16, 2, 2])
+>>> torch.equal(Attention(8, None, 4, "self")(x, None, None), x)  # it starts as the identity
+True
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minimagen.conditioning import Cond, LowRes, Text
+from minimagen.conditioning import Text
 
 
 def fourier(logsnr: Tensor, width: int) -> Tensor:
-    """A level as waves: [sin(f lambda), cos(f lambda)] with f from 0.08 to 10, geometric. (B,) ->
-    (B, width).
+    """A level as waves: [sin(f lambda), cos(f lambda)] with f from 0.08 to 10, geometric.
 
-    The slowest wave tells the two ends of [-20, 20] apart, the fastest a third of a nat. After
-    DDPM, section 4; lesson 05.
+    (B,) -> (B, width). The slowest wave tells the two ends of [-20, 20] apart, the fastest a third
+    of a nat. After DDPM, section 4; lesson 05.
     """
     frequencies = torch.logspace(math.log10(0.08), 1, width // 2, device=logsnr.device)
     angles = logsnr.float()[:, None] * frequencies
@@ -25,12 +29,11 @@ def fourier(logsnr: Tensor, width: int) -> Tensor:
 
 
 def positions(height: int, width: int, channels: int, like: Tensor) -> Tensor:
-    """Where each place lies on the page, as waves over its coordinates in [0, 1] -> (channels,
-    height, width).
+    """Where each place lies on the page, as waves over its coordinates in [0, 1].
 
-    Half of the channels follow x, half y; no parameters, and the same page at any resolution.
-    Differs from the paper, which names no positions: without them attention cannot tell above from
-    below.
+    -> (channels, height, width). Half of the channels follow x, half y; no parameters, and the same
+    page at any resolution. Differs from the paper, which names no positions: without them attention
+    cannot tell above from below.
     """
     frequencies = math.pi * torch.logspace(0, 1.5, channels // 4, device=like.device)
     y = (torch.arange(height, device=like.device) + 0.5)[:, None] / height * frequencies
@@ -41,8 +44,9 @@ def positions(height: int, width: int, channels: int, like: Tensor) -> Tensor:
 
 
 def zeroed(module: nn.Module) -> nn.Module:
-    """The same layer with weights and bias zero: a block that ends in it starts as the identity
-    (DDPM's initialisation).
+    """The same layer with weights and bias zero: a block that ends in it starts as the identity.
+
+    Source: DDPM's initialisation. Lesson 05.
     """
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
@@ -50,8 +54,9 @@ def zeroed(module: nn.Module) -> nn.Module:
 
 
 def norm(channels: int, groups: int = 32) -> nn.GroupNorm:
-    """Group normalisation, with the largest number of groups that divides both `groups` (32 in the
-    paper) and the channels.
+    """Group normalisation in as many groups as divide both `groups` and the channels.
+
+    The paper has 32 groups. Lessons 05 and 13.
     """
     return nn.GroupNorm(math.gcd(groups, channels), channels)
 
@@ -66,16 +71,13 @@ class Resample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.factor == 1:
             return x
-        return (
-            F.avg_pool2d(x, 2)
-            if self.factor < 1
-            else F.interpolate(x, scale_factor=2.0, mode="nearest")
-        )
+        if self.factor < 1:
+            return F.avg_pool2d(x, 2)
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class ResBlock(nn.Module):
-    """x + conv(silu(scale * norm(conv(silu(norm(x)))) + shift)), scale and shift from the
-    embedding.
+    """x + conv(silu((1 + scale) norm(conv(silu(norm(x)))) + shift)), both from the embedding.
 
     x (B, C, H, W), emb (B, E) -> (B, out, H', W'); factor 0.5 or 2 resamples inside the block, as
     BigGAN does. Source: Imagen, appendix F.1; Dhariwal and Nichol 2021, section 3. Lesson 05.
@@ -101,11 +103,18 @@ class Attention(nn.Module):
 
     kind "self": the keys and values of the text are joined to those of the picture (Imagen's 64 and
     256 networks); kind "cross": the text's alone (its 1024 network, which is too large to look at
-    itself). Lessons 05 and 10.
+    itself). placed: each pixel knows its `positions`. Raises `ValueError` on another kind, "cross"
+    without text, and a head_width that does not divide the channels. Lessons 05 and 10.
     """
 
     def __init__(
-        self, channels: int, text_width: int | None, head_width: int, kind: str, groups: int = 32
+        self,
+        channels: int,
+        text_width: int | None,
+        head_width: int,
+        kind: str,
+        groups: int = 32,
+        placed: bool = True,
     ):
         super().__init__()
         if kind not in ("self", "cross") or (kind == "cross" and text_width is None):
@@ -117,7 +126,7 @@ class Attention(nn.Module):
                 f"head_width must divide the {channels} channels of a level with attention, got "
                 f"{head_width}"
             )
-        self.heads, self.kind = channels // head_width, kind
+        self.heads, self.kind, self.placed = channels // head_width, kind, placed
         self.norm = norm(channels, groups)
         self.query = nn.Conv2d(channels, channels, 1)
         self.key_value = nn.Conv2d(channels, 2 * channels, 1) if kind == "self" else None
@@ -125,8 +134,9 @@ class Attention(nn.Module):
         self.project = zeroed(nn.Conv2d(channels, channels, 1))
 
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the text (B, L, D) -> two (B, heads, L, d); they do not depend on z:
-        once a picture is enough.
+        """Keys and values of the text (B, L, D) -> two (B, heads, L, d).
+
+        They do not depend on z: once a picture is enough.
         """
         return tuple(
             part.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -135,58 +145,40 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, text: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
         """x (B, C, H, W); text what `read` gave; mask (B, L) bool, True = a token to look at."""
-        b, _, height, width = x.shape
+        height, width = x.shape[2:]
         h = self.norm(x)
-        h = h + positions(height, width, h.shape[1], h)
-        q = self._split(self.query(h))
-        if self.kind == "cross":
-            (k, v), allowed = text, mask
-        else:
-            k, v = (self._split(part) for part in self.key_value(h).chunk(2, 1))
-            allowed = None
-            if text is not None:
-                allowed = torch.cat([mask.new_ones(b, k.shape[2]), mask], 1)
-                k, v = (
-                    torch.cat([k, text[0].to(k.dtype)], 2),
-                    torch.cat([v, text[1].to(v.dtype)], 2),
-                )
-        allowed = None if allowed is None else allowed[:, None, None, :]
-        out = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=allowed)
+        if self.placed:
+            h = h + positions(height, width, h.shape[1], h)
+        q = self._split(self.query(h))  # (B, heads, H W, d)
+        if text is not None:  # in mixed precision it may have been read in another dtype
+            text = tuple(part.to(q.dtype) for part in text)
+        k, v, visible = self._keys_values(h, text, mask)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
         return x + self.project(out.transpose(2, 3).flatten(1, 2).unflatten(2, (height, width)))
+
+    def _keys_values(self, h: Tensor, text: tuple[Tensor, Tensor] | None, mask: Tensor | None):
+        """Keys and values (B, heads, N, d) of all that a pixel may look at, and which are visible.
+
+        visible (B, 1, 1, N) bool, or None where all are.
+        """
+        if self.kind == "cross":
+            return *text, mask[:, None, None]
+        k, v = (self._split(part) for part in self.key_value(h).chunk(2, 1))
+        if text is None:
+            return k, v, None
+        visible = torch.cat([mask.new_ones(len(h), k.shape[2]), mask], 1)
+        text_k, text_v = text
+        return torch.cat([k, text_k], 2), torch.cat([v, text_v], 2), visible[:, None, None]
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, heads, H W, d)."""
         return x.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What may stand for a `Cond` through a whole run: the work that does not depend on z, done
-    once a picture.
-
-    emb (B, E) or None: pooled text and the augmentation level; text: keys and values for each
-    attention block, in order; mask (B, 1 + L) bool with the null token first; lowres: the noised
-    picture below, or None.
-    """
-
-    emb: Tensor | None
-    text: tuple[tuple[Tensor, Tensor], ...]
-    mask: Tensor | None
-    lowres: LowRes | None
-
-    def __getitem__(self, rows: slice) -> "Prepared":
-        pick = lambda part: None if part is None else part[rows]
-        return Prepared(
-            pick(self.emb),
-            tuple((k[rows], v[rows]) for k, v in self.text),
-            pick(self.mask),
-            pick(self.lowres),
-        )
-
-
 class Embedding(nn.Module):
-    """waves -> Linear -> SiLU -> Linear, (B,) -> (B, emb): the level lambda as the residual blocks
-    read it.
+    """The level lambda as the residual blocks read it: waves -> Linear -> SiLU -> Linear.
+
+    (B,) -> (B, emb). Lesson 05.
     """
 
     def __init__(self, width: int, emb: int):
@@ -199,13 +191,12 @@ class Embedding(nn.Module):
 
 
 class TextReader(nn.Module):
-    """LayerNorm on the text, a learned null token that is always visible, and attention pooling
-    into the embedding.
+    """The text as a network reads it: LayerNorm, a learned null token, and attention pooling.
 
-    Source: Imagen, appendix F.1. The null token is what is left when the text is dropped. Lessons
-    10 and 11. neighbours: how many words each way a small trained adapter lets a word look, 0 for
-    none. Differs from the paper: T5-XXL's states already say whose colour a colour is; those of a 4
-    MB encoder hardly do.
+    The null token is always visible: it is what is left when the text is dropped. The pool goes
+    into the embedding. neighbours: how many words each way a small trained adapter lets a word
+    look, 0 for none. Differs from the paper: T5-XXL's states already say whose colour a colour is;
+    those of a 4 MB encoder hardly do. Source: Imagen, appendix F.1. Lessons 10 and 11.
     """
 
     def __init__(self, text_width: int, emb: int, neighbours: int = 0):
@@ -225,7 +216,7 @@ class TextReader(nn.Module):
         null = self.null.expand(len(text), 1, -1)
         words = self.norm(text.tokens.to(null.dtype))
         if self.adapter is not None and words.shape[1]:
-            words = _at_most(self.whiten(words), 1.25 * words.shape[2] ** 0.5)
+            words = _clip_length(self.whiten(words), 1.25 * words.shape[2] ** 0.5)
             words = words + self._adapt(words.transpose(1, 2), text.mask[:, None]).transpose(1, 2)
         tokens = torch.cat([null, words], 1)
         mask = F.pad(text.mask, (1, 0), value=True)
@@ -233,14 +224,13 @@ class TextReader(nn.Module):
         return tokens, mask, self.mlp((weights[..., None] * tokens).sum(1))
 
     @torch.no_grad()
-    def begin_white(self, text: Text, floor: float = 1e-4) -> None:
-        """Let `whiten` begin as W (x - mean) with W = (C + floor |C|)^(-1/2), mean and covariance C
-        over the words of `text`.
+    def init_whitening(self, text: Text, floor: float = 1e-4) -> None:
+        """Let `whiten` begin as W (x - mean) with W = (C + floor |C|)^(-1/2).
 
-        A small encoder's states are a large common vector and a few loud directions; what sets one
-        word off from another is quiet. Measured once at 32 pixels after 6,400 pictures, shuffled
-        captions cost 0.2 % more loss with raw states and 4.8 % with white ones (logsnr -4). Nothing
-        without an adapter.
+        mean and covariance C are those of the words of `text`. A small encoder's states are a large
+        common vector and a few loud directions; what sets one word off from another is quiet.
+        Measured once at 32 pixels after 6,400 pictures, shuffled captions cost 0.2 % more loss with
+        raw states and 4.8 % with white ones (logsnr -4). Nothing without an adapter.
         """
         if self.whiten is None:
             return
@@ -252,96 +242,16 @@ class TextReader(nn.Module):
         self.whiten.bias.copy_(-(matrix @ mean))
 
     def _adapt(self, words: Tensor, mask: Tensor) -> Tensor:
-        """Two convolutions along the sentence (B, D, L), masked before each: empty places are as if
-        they were not there.
+        """Two convolutions along the sentence (B, D, L).
+
+        Masked before each: empty places are as if they were not there.
         """
         first, second = self.adapter
         return second(F.silu(first(words * mask)) * mask)
 
 
-def _at_most(words: Tensor, length: float) -> Tensor:
-    """Words (B, L, D) no longer than `length`: whitened, those that no caption had would drown out
-    all the others.
-
-    The first shipped base was trained without this limit, which was added when it met new words.
-    """
+def _clip_length(words: Tensor, length: float) -> Tensor:
+    """Words (B, L, D) scaled down to `length` where they are longer."""
+    # Whitened, a word that no caption had would drown out all the others. The first shipped base
+    # was trained without this limit, which was added when it met new words.
     return words * (length / words.norm(dim=2, keepdim=True).clamp(min=length))
-
-
-class Conditioned(nn.Module):
-    """What both U-Nets share: the embedding of the level, and `prepare`. A network adds its
-    `attentions()` in forward order.
-    """
-
-    def __init__(self, config, emb: int):
-        super().__init__()
-        self.config = config
-        self.time = Embedding(config.channels, emb)
-        self.reader = (
-            TextReader(config.text_width, emb, config.neighbours) if config.text_width else None
-        )
-        self.level = Embedding(config.channels, emb) if config.lowres else None
-
-    def attentions(self) -> list[Attention]:
-        return [module for module in self.modules() if isinstance(module, Attention)]
-
-    def prepare(self, cond: Cond | None) -> Prepared:
-        """Text normalised, pooled and turned into keys and values, the augmentation level embedded:
-        once a picture.
-
-        Raises `ValueError` when a super-resolution network is given no low-resolution picture, or
-        text of another width.
-        """
-        cond = Cond() if cond is None else cond
-        if self.level is not None and cond.lowres is None:
-            raise ValueError(
-                "cond must hold the low-resolution picture that this super-resolution network "
-                "continues, got none"
-            )
-        emb = self.level(cond.lowres.logsnr) if self.level is not None else None
-        ready = Prepared(emb, (), None, cond.lowres)
-        return ready if self.reader is None or cond.text is None else self._told(ready, cond.text)
-
-    def _told(self, ready: Prepared, text: Text) -> Prepared:
-        """`ready` with the text in it."""
-        if text.tokens.shape[2] != self.config.text_width:
-            raise ValueError(
-                f"cond.text must be {self.config.text_width} wide, the encoder this network was "
-                "trained with, "
-                f"got {text.tokens.shape[2]}"
-            )
-        tokens, mask, pooled = self.reader(text)
-        emb = pooled if ready.emb is None else ready.emb + pooled
-        return Prepared(
-            emb, tuple(block.read(tokens) for block in self.attentions()), mask, ready.lowres
-        )
-
-    def _ready(self, z: Tensor, cond: Cond | Prepared | None) -> Prepared:
-        """`cond` prepared; a network with text that is given none sees an empty sentence, that is
-        its null token.
-        """
-        ready = cond if isinstance(cond, Prepared) else self.prepare(cond)
-        if self.reader is None or ready.mask is not None:
-            return ready
-        tokens = z.new_zeros(len(z), 0, self.config.text_width)
-        return self._told(
-            ready, Text(tokens, torch.zeros(len(z), 0, dtype=torch.bool, device=z.device))
-        )
-
-    def _emb(self, logsnr: Tensor, ready: Prepared) -> Tensor:
-        emb = self.time(logsnr)
-        return emb if ready.emb is None else emb + ready.emb
-
-    def _stem(self, z: Tensor, ready: Prepared) -> Tensor:
-        """The input: z, and the picture below brought to its size, with patch x patch pixels folded
-        into channels.
-        """
-        if self.config.lowres:
-            below = F.interpolate(
-                ready.lowres.image.to(z.dtype),
-                size=z.shape[-2:],
-                mode="bicubic",
-                align_corners=False,
-            )
-            z = torch.cat([z, below], 1)
-        return F.pixel_unshuffle(z, self.config.patch)

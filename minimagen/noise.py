@@ -3,6 +3,13 @@
 A variance-preserving process is z = alpha x0 + sigma eps with alpha^2 + sigma^2 = 1, so lambda =
 log(alpha^2 / sigma^2) alone says how noisy z is. A schedule is a plain function t -> lambda on [0,
 1], decreasing: t = 0 is clean, t = 1 is noise.
+
+>>> logsnr = cosine(torch.tensor([0.0, 0.5, 1.0]))  # clean, half way, noise
+>>> [round(value, 2) + 0 for value in logsnr.tolist()]
+[20.0, 0.0, -20.0]
+>>> alpha, sigma = alpha_sigma(logsnr, 1)
+>>> bool(((alpha**2 + sigma**2 - 1).abs() < 1e-6).all())
+True
 """
 
 import math
@@ -22,26 +29,24 @@ def cosine(t: Tensor) -> Tensor:
     """
     low = math.atan(math.exp(-MAX_LOGSNR / 2))
     high = math.atan(math.exp(MAX_LOGSNR / 2))
-    logsnr = -2 * torch.tan(low + _unit(t) * (high - low)).log()
+    logsnr = -2 * torch.tan(low + _checked_time(t) * (high - low)).log()
     return logsnr.clamp(-MAX_LOGSNR, MAX_LOGSNR)  # float32 rounds the two ends to a little more
 
 
 def linear(t: Tensor) -> Tensor:
-    """DDPM's beta = 1e-4..0.02 in continuous time: log abar(t) = -(0.1 t + 9.95 t^2), lambda =
-    log(abar / (1 - abar)).
+    """The linear schedule: lambda = log(abar / (1 - abar)), log abar(t) = -(0.1 t + 9.95 t^2).
 
-    t in [0, 1], any shape -> logsnr in [-20, 20], same shape. lambda(1/2) = -2.4551, lambda(1) =
-    -10.0500. Source: DDPM, section 4; Song et al. 2021, appendix B; Imagen uses it for 256 -> 1024.
-    Lesson 02.
+    That is DDPM's beta from 1e-4 to 0.02 in continuous time. t in [0, 1], any shape -> logsnr in
+    [-20, 20], same shape. lambda(1/2) = -2.4551, lambda(1) = -10.0500. Source: DDPM, section 4;
+    Song et al. 2021, appendix B; Imagen uses it for 256 -> 1024. Lesson 02.
     """
-    t = _unit(t)
+    t = _checked_time(t)
     log_abar = -(0.1 * t + 9.95 * t**2)
     return (log_abar - torch.log(-torch.expm1(log_abar))).clamp(-MAX_LOGSNR, MAX_LOGSNR)
 
 
 def from_betas(betas: Tensor) -> Tensor:
-    """A discrete table as log-SNR: abar_k = prod (1 - beta_i), lambda_k = log(abar_k / (1 -
-    abar_k)).
+    """A table as log-SNR: lambda_k = log(abar_k / (1 - abar_k)), abar_k = prod (1 - beta_i).
 
     betas (T,) in (0, 1) -> (T,) float64. So the classical lessons and the continuous cascade share
     every line below. Raises `ValueError` when a beta lies outside (0, 1). Source: DDPM, equation 4.
@@ -62,13 +67,25 @@ def alpha_sigma(logsnr: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
     logsnr (B,) -> two tensors (B, 1, ..., 1) of `ndim` dimensions, ready to multiply pictures.
     Lesson 02.
     """
-    logsnr = logsnr.reshape(-1, *[1] * (ndim - 1))
+    logsnr = expand(logsnr, ndim)
     return torch.sigmoid(logsnr).sqrt(), torch.sigmoid(-logsnr).sqrt()
 
 
+def expand(values: Tensor, ndim: int) -> Tensor:
+    """Values with axes of size 1 appended up to `ndim` of them: (B,) -> (B, 1, ..., 1).
+
+    So one number a picture multiplies pictures. Raises `ValueError` when values has more axes than
+    that. Lesson 02.
+    """
+    if values.ndim > ndim:
+        raise ValueError(f"values must have {ndim} axes at most, got shape {tuple(values.shape)}")
+    return values.reshape(*values.shape, *[1] * (ndim - values.ndim))
+
+
 def diffuse(x0: Tensor, logsnr: Tensor, eps: Tensor) -> Tensor:
-    """One jump from the clean picture: z = alpha x0 + sigma eps. x0, eps (B, ...); logsnr (B,).
-    DDPM, equation 4. Lesson 02.
+    """One jump from the clean picture: z = alpha x0 + sigma eps.
+
+    x0, eps (B, ...); logsnr (B,). Source: DDPM, equation 4. Lesson 02.
     """
     alpha, sigma = alpha_sigma(logsnr, x0.ndim)
     return alpha * x0 + sigma * eps
@@ -98,18 +115,12 @@ def randn(
     return torch.stack(noise).to(device)
 
 
-def _unit(t: Tensor) -> Tensor:
-    """`t` as a floating tensor, checked to lie in [0, 1]; tensors without data (device meta) are
-    taken as they are.
-    """
+def _checked_time(t: Tensor) -> Tensor:
+    """`t` as a floating tensor in [0, 1]; one without data (device meta) is taken as it is."""
     t = torch.as_tensor(t)
-    t = t.to(_float(t))
+    t = t.to(torch.promote_types(t.dtype, torch.float32))
     if not t.is_meta and not bool(((t >= 0) & (t <= 1)).all()):
         raise ValueError(
             f"t must lie in [0, 1] (1 = noise), got {t.min().item():.4g} to {t.max().item():.4g}"
         )
     return t
-
-
-def _float(t: Tensor) -> torch.dtype:
-    return torch.promote_types(torch.as_tensor(t).dtype, torch.float32)

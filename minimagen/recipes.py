@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from minimagen import checkpoint, pixels
-from minimagen.cascade import stage_of
+from minimagen.cascade import Stage
 from minimagen.checkpoint import SCHEDULES, Settings
 from minimagen.data import Captioned, batches, crops
 from minimagen.files import make_folder, write
@@ -185,7 +185,7 @@ class _Run:
                 caption
                 for _, caption in (self.data[i * 7919 % len(self.data)] for i in range(1024))
             ]
-            self.denoiser.net.reader.begin_white(self.encoder.encode(captions))
+            self.denoiser.net.reader.init_whitening(self.encoder.encode(captions))
         if self.main:
             make_folder(self.out)  # now, and not at the first save, hundreds of steps later
             _cut_log(self.out / "log.jsonl", self.start)
@@ -269,12 +269,9 @@ class _Run:
         generator = torch.Generator().manual_seed(1)
         x0, cond = next(self.stream(2**31, generator))  # a batch that training never comes to
         x0, cond = x0[:8], cond[:8].to(next(self.denoiser.parameters()).device)
-        stage = replace(
-            stage_of(self.ema.module.eval(), self.settings), size=x0.shape[-1], aug_level=None
-        )
+        stage = Stage(self.ema.module.eval(), self.settings).with_settings(size=x0.shape[-1])
         below = cond.lowres.image if cond.lowres else None
         if below is not None:
-            stage = replace(stage, aug_level=self.settings.aug_level)
             below = pixels.resize(x0, below.shape[-1]).to(below.device)
         for pred in stage.run(cond.text, below, generator):
             last = pred.x0

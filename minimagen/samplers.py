@@ -1,26 +1,33 @@
-"""Lesson 06. One sampling loop and several small steps from a noisy picture z_t to a less noisy
-z_s.
+"""Lesson 06. One sampling loop, and several small steps from a noisy z_t to a less noisy z_s.
+
+>>> from minimagen.ideal import IdealGaussian
+>>> from minimagen.noise import cosine
+>>> z = torch.tensor([[-1.0], [0.0], [1.0]])  # noise, to become points of N(2, 0.5^2)
+>>> run = sample(IdealGaussian(2.0, 0.5), steps(cosine, 200), z, ddim())
+>>> [round(value, 1) for value in last(run).x0.flatten().tolist()]
+[1.5, 2.0, 2.5]
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from minimagen.denoiser import Prediction
-from minimagen.noise import alpha_sigma, randn
+from minimagen.noise import alpha_sigma, expand, randn
 
 Denoise = Callable[[Tensor, Tensor], Prediction]
 Step = Callable[..., Tensor]
 
 
 def steps(schedule: Callable[[Tensor], Tensor], n: int, start: float = 1.0) -> Tensor:
-    """The n log-SNRs of a run: the schedule at n evenly spaced times from `start` (1 = noise) to 1
-    / n -> (n,) float64.
+    """The n log-SNRs of a run: the schedule at n evenly spaced times from `start` down to 1 / n.
 
-    The last prediction is itself the jump to t = 0; evaluating there too would spend a step on a
-    picture without noise, and on the exact Gaussian denoiser every sampler comes out worse. Raises
-    `ValueError` when n is not a positive integer or start lies outside (0, 1]. Lesson 06.
+    start: a time, 1 = noise; -> (n,) float64. The last prediction is itself the jump to t = 0;
+    evaluating there too would spend a step on a picture without noise, and on the exact Gaussian
+    denoiser every sampler comes out worse. Raises `ValueError` when n is not a positive integer or
+    start lies outside (0, 1]. Lesson 06.
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"n must be a positive number of steps, got {n!r}")
@@ -32,8 +39,7 @@ def steps(schedule: Callable[[Tensor], Tensor], n: int, start: float = 1.0) -> T
 def sample(
     denoise: Denoise, logsnrs: Tensor, z: Tensor, step: Step, generator=None
 ) -> Iterator[Prediction]:
-    """Denoise, step, denoise, ...: yields one prediction a log-SNR; the last one's x0 is the
-    picture.
+    """Denoise, step, denoise, ...: one prediction a log-SNR, and the last one's x0 is the picture.
 
     denoise(z, logsnr) -> Prediction; logsnrs (n,) strictly increasing, from noise to clean; z (B,
     ...) ~ N(0, I); step one of `STEPS`; generator a `torch.Generator`, or B of them. n predictions
@@ -68,6 +74,17 @@ def _walk(
         yield pred
 
 
+def last(predictions: Iterable[Prediction]) -> Prediction:
+    """The last prediction of a run, whose x0 is the picture: the others are made and let go.
+
+    Raises `ValueError` when there is none. Lesson 06.
+    """
+    end = deque(predictions, maxlen=1)
+    if not end:
+        raise ValueError("predictions must hold one prediction or more, got none")
+    return end[0]
+
+
 def ancestral(gamma: float = 0.0) -> Step:
     """z_s = e^(lt-ls) (alpha_s / alpha_t) z_t + (1 - e^(lt-ls)) alpha_s x0 + sqrt(variance) eps.
 
@@ -75,7 +92,7 @@ def ancestral(gamma: float = 0.0) -> Step:
     else `ValueError`. Source: Imagen, equation 6; with a beta table and gamma = 0 it is DDPM's
     q_posterior. Lesson 06.
     """
-    _unit("gamma", gamma)
+    _check_fraction("gamma", gamma)
 
     def step(pred, logsnr_s, generator=None, previous=None, denoise=None):
         (alpha_t, _), (alpha_s, _) = _scales(pred, logsnr_s)
@@ -89,21 +106,22 @@ def ancestral(gamma: float = 0.0) -> Step:
 
 
 def ancestral_variance(pred: Prediction, logsnr_s: Tensor, gamma: float) -> Tensor:
-    """(1 - e^(lt-ls)) sigma_s^(2 (1-gamma)) sigma_t^(2 gamma) -> (B, 1, ..., 1). Imagen, equation
-    6. Lesson 06.
+    """(1 - e^(lt-ls)) sigma_s^(2 (1-gamma)) sigma_t^(2 gamma) -> (B, 1, ..., 1).
+
+    Source: Imagen, equation 6. Lesson 06.
     """
     (_, sigma_t), (_, sigma_s) = _scales(pred, logsnr_s)
     return _fresh(pred, logsnr_s) * sigma_s ** (2 * (1 - gamma)) * sigma_t ** (2 * gamma)
 
 
 def ddim(eta: float = 0.0) -> Step:
-    """z_s = alpha_s x0 + sqrt(sigma_s^2 - c^2) eps(z_t) + c eps, c^2 = eta^2 (1 - e^(lt-ls))
-    sigma_s^2.
+    """z_s = alpha_s x0 + sqrt(sigma_s^2 - c^2) eps(z_t) + c eps, where eps is drawn anew.
 
-    eta in [0, 1], else `ValueError`: 0 is deterministic and draws no noise, 1 is `ancestral(0)`.
-    Source: Song et al. 2021 (DDIM), equations 12 and 16; Imagen, equation 5. Lesson 06.
+    c^2 = eta^2 (1 - e^(lt-ls)) sigma_s^2. eta in [0, 1], else `ValueError`: 0 is deterministic and
+    draws no noise, 1 is `ancestral(0)`. Source: Song et al. 2021 (DDIM), equations 12 and 16;
+    Imagen, equation 5. Lesson 06.
     """
-    _unit("eta", eta)
+    _check_fraction("eta", eta)
 
     def step(pred, logsnr_s, generator=None, previous=None, denoise=None):
         _, (alpha_s, sigma_s) = _scales(pred, logsnr_s)
@@ -137,19 +155,19 @@ def heun() -> Step:
 
 
 def dpmpp_2m() -> Step:
-    """z_s = (sigma_s / sigma_t) z_t - alpha_s (e^-h - 1) D, D = x0 + (x0 - previous x0) / (2 r), h
-    = (ls - lt) / 2.
+    """z_s = (sigma_s / sigma_t) z_t - alpha_s (e^-h - 1) D, D = x0 + (x0 - previous x0) / (2 r).
 
-    r = (previous h) / h; the first step has no previous prediction and is DDIM. One evaluation a
-    step, second order. Source: Lu et al. 2022 (DPM-Solver++), algorithm 2. Lesson 06.
+    h = (ls - lt) / 2, r = (previous h) / h; the first step has no previous prediction and is DDIM.
+    One evaluation a step, second order. Source: Lu et al. 2022 (DPM-Solver++), algorithm 2. Lesson
+    06.
     """
 
     def step(pred, logsnr_s, generator=None, previous=None, denoise=None):
         (_, sigma_t), (alpha_s, sigma_s) = _scales(pred, logsnr_s)
-        h = _column(logsnr_s - pred.logsnr, pred.z) / 2
+        h = expand(logsnr_s - pred.logsnr, pred.z.ndim) / 2
         x0 = pred.x0
         if previous is not None:
-            r = _column(pred.logsnr - previous.logsnr, pred.z) / 2 / h
+            r = expand(pred.logsnr - previous.logsnr, pred.z.ndim) / 2 / h
             x0 = x0 + (x0 - previous.x0) / (2 * r)
         return sigma_s / sigma_t * pred.z - alpha_s * torch.expm1(-h) * x0
 
@@ -168,13 +186,9 @@ def _scales(
 
 def _fresh(pred: Prediction, logsnr_s: Tensor) -> Tensor:
     """1 - e^(lt-ls), between 0 (no step at all) and 1."""
-    return -torch.expm1(_column(pred.logsnr - logsnr_s, pred.z))
+    return -torch.expm1(expand(pred.logsnr - logsnr_s, pred.z.ndim))
 
 
-def _column(values: Tensor, like: Tensor) -> Tensor:
-    return values.reshape(-1, *[1] * (like.ndim - 1))
-
-
-def _unit(name: str, value: float) -> None:
+def _check_fraction(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")

@@ -1,5 +1,12 @@
-"""Lesson 13. Super-resolution: the picture below, noised, as a condition. One function serves
-training and sampling.
+"""Lesson 13. Super-resolution: the picture below, noised, is a condition.
+
+One function, `lowres`, makes it in training and in sampling.
+
+>>> from minimagen.noise import cosine
+>>> page = torch.ones(2, 3, 64, 64)
+>>> below = lowres(page, 16, 0.1, cosine)
+>>> below.image.shape, [round(value, 2) for value in below.logsnr.tolist()]
+(torch.Size([2, 3, 16, 16]), [3.68, 3.68])
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +27,7 @@ def lowres(
     schedule: Callable[[Tensor], Tensor],
     generator=None,
 ) -> LowRes:
-    """Noise conditioning augmentation: resize to `size`, antialiased, then diffuse to lambda =
-    schedule(aug_level).
+    """Noise conditioning augmentation: resize to `size`, then diffuse to schedule(aug_level).
 
     image (B, C, H, W): the clean large picture in training, the picture of the stage below in
     sampling (already of `size`, so nothing is resized). aug_level in [0, 1], a time, one number or
@@ -42,16 +48,15 @@ def with_lowres(
     size: int,
     schedule: Callable[[Tensor], Tensor],
     generator=None,
-    most: float = 1.0,
+    max_level: float = 1.0,
 ) -> Iterator[tuple[Tensor, Cond]]:
-    """Training's side of it: each batch (x0, cond) gets x0 itself, shrunk to `size`, as its
-    low-resolution picture.
+    """Training's side of it: each batch (x0, cond) gets x0, shrunk to `size`, as the picture below.
 
-    The augmentation level is drawn anew for every picture, uniform in [0, most]. With crops of one
-    quarter of the picture's side, `size` is one quarter of that stage's lower size too. Source:
-    Imagen, section 2.4. Lesson 13. Differs from the paper where most < 1: a small network has no
-    room to learn what to invent where nothing is left to see.
+    The augmentation level is drawn anew for every picture, uniform in [0, max_level]. With crops of
+    one quarter of the picture's side, `size` is one quarter of that stage's lower size too. Source:
+    Imagen, section 2.4. Lesson 13. Differs from the paper where max_level < 1: a small network has
+    no room to learn what to invent where nothing is left to see.
     """
     for x0, cond in batches:
-        level = most * torch.rand(len(x0), generator=generator).to(x0.device)
+        level = max_level * torch.rand(len(x0), generator=generator).to(x0.device)
         yield x0, replace(cond, lowres=lowres(x0, size, level, schedule, generator))

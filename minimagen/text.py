@@ -1,8 +1,14 @@
-"""The frozen text encoder: a sentence in, one state a token out. Lesson 10.
+"""Lesson 10. The frozen text encoder: a sentence in, one state a token out.
 
 Imagen (section 2.1) takes the states of a frozen T5-XXL as they are: trained on text alone, never
 on pictures, never fine-tuned. The default here is a small T5 of this project's own
 (`tools/pretrain_text.py`); any other encoder has a name or a folder.
+
+>>> text = TextEncoder(device="cpu").encode(["a large red circle", "a star"])
+>>> text.tokens.shape, text.mask.sum(1).tolist()
+(torch.Size([2, 5, 128]), [5, 3])
+>>> text.tokens[1, 3:].any().item()  # what pads the shorter sentence is nothing
+False
 """
 
 import contextlib
@@ -20,11 +26,12 @@ from torch import Tensor
 from minimagen import files
 from minimagen.conditioning import Text
 
+# These load without their decoder.
 T5 = {
     "t5": "T5EncoderModel",
     "mt5": "MT5EncoderModel",
     "umt5": "UMT5EncoderModel",
-}  # these load without their decoder
+}
 MEMO = 50_000  # sentences that `cached` keeps in memory beside those of its file
 
 
@@ -70,15 +77,14 @@ class TextEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over the weights, the tokenizer and the limit: what decides the states, wherever
-        it was loaded from.
+        """sha256 over the weights, the tokenizer and the limit.
+
+        That is what decides the states, wherever it was loaded from.
         """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         words = json.loads(backend.to_str()) if backend else self.tokenizer.get_vocab()
-        for setting in (
-            ("padding", "truncation") if backend else ()
-        ):  # a fast tokenizer keeps those of its last call
-            del words[setting]
+        if backend:  # a fast tokenizer keeps these of its last call
+            del words["padding"], words["truncation"]
         digest = hashlib.sha256(
             json.dumps([type(self.model).__name__, self.limit, words], sort_keys=True).encode()
         )
@@ -88,8 +94,7 @@ class TextEncoder:
         return digest.hexdigest()
 
     def encode(self, prompts: list[str]) -> Text:
-        """The states of the encoder's last layer: tokens (B, L, D) float32, zero where mask (B, L)
-        is False.
+        """The states of the last layer: tokens (B, L, D) float32, zero where mask (B, L) is False.
 
         L is the longest prompt's length; the others are padded, which changes none of their states.
         An empty sentence is allowed: T5 gives it one state, that of </s>. A longer prompt than
@@ -97,10 +102,10 @@ class TextEncoder:
         empty, or holds something that is not a string.
         """
         _check(prompts)
-        found = self.tokenizer(
+        batch = self.tokenizer(
             list(prompts), padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
         )
-        ids, mask = found["input_ids"], found["attention_mask"].bool()
+        ids, mask = batch["input_ids"], batch["attention_mask"].bool()
         for i in torch.nonzero(mask.sum(1) >= self.limit).flatten().tolist():
             self._warn_if_cut(i, prompts[i], ids[i])
         ids, mask = ids.to(self.device), mask.to(self.device)
@@ -112,11 +117,11 @@ class TextEncoder:
         length = len(self.tokenizer(prompt, verbose=False)["input_ids"])
         if length > self.limit:
             last = " ".join(self.tokenizer.decode(kept, skip_special_tokens=True).split()[-6:])
-            told = (
+            warnings.warn(
                 f"prompt {i} is {length} tokens long, the limit is {self.limit}: "
-                f"what follows '… {last}' was cut off"
+                f"what follows '… {last}' was cut off",
+                stacklevel=3,
             )
-            warnings.warn(told, stacklevel=3)
 
 
 def _check(prompts: Sequence[str]) -> None:
@@ -138,25 +143,24 @@ def _check(prompts: Sequence[str]) -> None:
 
 
 def _load(source: str) -> tuple[torch.nn.Module, object]:
-    """The encoder in float32 and its tokenizer; raises whatever transformers raises, or
-    `ValueError` for missing weights.
+    """The encoder in float32 and its tokenizer.
+
+    Raises whatever transformers raises, or `ValueError` for missing weights.
     """
     import transformers
 
     local = Path(source).is_dir()
     if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise FileNotFoundError(source)  # a path: do not ask the hub for it
-    with (
-        _quiet() if local else contextlib.nullcontext()
-    ):  # a download of gigabytes keeps its progress bar
+    # A download of gigabytes keeps its progress bar.
+    with _quiet() if local else contextlib.nullcontext():
         kind = transformers.AutoConfig.from_pretrained(source, local_files_only=local).model_type
         family = getattr(transformers, T5.get(kind, "AutoModel"))
-        model, told = family.from_pretrained(
+        model, loading_info = family.from_pretrained(
             source, local_files_only=local, output_loading_info=True
         )
-        missing = sorted(
-            name for name in told["missing_keys"] if "pooler" not in name
-        )  # no state comes from the pooler
+        # No state comes from the pooler.
+        missing = sorted(name for name in loading_info["missing_keys"] if "pooler" not in name)
         if missing:
             raise ValueError(f"weights are missing: {', '.join(missing)}")
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local)
@@ -169,9 +173,7 @@ def _load(source: str) -> tuple[torch.nn.Module, object]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no start-up remarks of transformers while a small local folder loads;
-    then as before.
-    """
+    """No progress bars and no remarks of transformers while a small local folder loads."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -222,8 +224,9 @@ def cached(encoder: TextEncoder, prompts: Sequence[str] = ()) -> Callable[[list[
 
 
 def _stored(encoder: TextEncoder, prompts: list[str]) -> dict[str, Tensor]:
-    """Sentence -> states (L, D) float32, read from the cache or made and written there: all tokens
-    in a row, and lengths.
+    """Sentence -> states (L, D) float32, read from the cache or made and written there.
+
+    The file holds all tokens in a row, and the lengths.
     """
     key = hashlib.sha256(json.dumps([encoder.fingerprint, prompts]).encode()).hexdigest()
     path = files.cache_folder() / "text" / f"{key[:32]}.safetensors"

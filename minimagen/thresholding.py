@@ -1,5 +1,10 @@
-"""Lesson 09. Thresholds on the estimate of the clean picture, which strong guidance pushes out of
-[-1, 1].
+"""Lesson 09. Thresholds on the clean estimate, which strong guidance pushes out of [-1, 1].
+
+>>> x0 = torch.tensor([[-2.0, 0.5, 1.0]])
+>>> static(x0).tolist()  # cut
+[[-1.0, 0.5, 1.0]]
+>>> dynamic(1.0)(x0).tolist()  # scaled to its own largest value
+[[-1.0, 0.25, 0.5]]
 """
 
 import math
@@ -9,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minimagen.denoiser import Prediction
+from minimagen.noise import expand
 from minimagen.samplers import Denoise
 
 Threshold = Callable[[Tensor], Tensor]
@@ -25,8 +31,7 @@ def static(x0: Tensor) -> Tensor:
 
 
 def dynamic(percentile: float = 0.995) -> Threshold:
-    """For each picture, s = max(1, percentile of |x0|); clip to [-s, s] and divide by s. Returns
-    the function x0 -> x0.
+    """The function x0 -> clip(x0, -s, s) / s with s = max(1, percentile of |x0|) of each picture.
 
     x0 (B, ...); percentile a fraction in (0, 1], else `ValueError`; the default is that of Imagen's
     figure A.10. Source: Imagen, section 2.3. Lesson 09.
@@ -36,7 +41,7 @@ def dynamic(percentile: float = 0.995) -> Threshold:
 
     def threshold(x0: Tensor) -> Tensor:
         size = x0.abs().flatten(1).to(torch.promote_types(x0.dtype, torch.float32))
-        s = _quantile(size, percentile).clamp(min=1).reshape(-1, *[1] * (x0.ndim - 1)).to(x0.dtype)
+        s = expand(_quantile(size, percentile).clamp(min=1), x0.ndim).to(x0.dtype)
         return x0.clamp(-s, s) / s
 
     return threshold
@@ -50,8 +55,9 @@ THRESHOLDS = {
 
 
 def thresholded(denoise: Denoise, threshold: Threshold) -> Denoise:
-    """The same denoiser with threshold(x0) in the place of x0: its eps and v follow, since only x0
-    is stored. Lesson 09.
+    """The same denoiser with threshold(x0) in the place of x0.
+
+    Its eps and v follow, since a prediction stores x0 alone. Lesson 09.
     """
 
     def clipped(z: Tensor, logsnr: Tensor) -> Prediction:
@@ -62,9 +68,7 @@ def thresholded(denoise: Denoise, threshold: Threshold) -> Denoise:
 
 
 def _quantile(values: Tensor, q: float) -> Tensor:
-    """The q-quantile of each row, as `torch.quantile` gives it but without its limit of 2^24
-    values. (B, n) -> (B,).
-    """
+    """The q-quantile of each row, (B, n) -> (B,): `torch.quantile` without its limit of 2^24."""
     place = q * (values.shape[1] - 1)
     below = math.floor(place)
     low, high = (

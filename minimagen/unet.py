@@ -1,5 +1,11 @@
-"""Lessons 05 and 12. The networks: the U-Net of the base model, and the Efficient U-Net of the
-super-resolution models.
+"""Lesson 05. The U-Net of the base model, and the shapes of all networks: small, shipped, printed.
+
+>>> config = UNetConfig(32, multipliers=(1, 2), blocks=(1, 1), attention=(None, "self"))
+>>> net, z, logsnr = UNet(config), torch.randn(2, 3, 16, 16), torch.zeros(2)
+>>> net(z, logsnr).shape, net(z, logsnr).any().item()  # like z, and zero before training
+(torch.Size([2, 3, 16, 16]), False)
+>>> config.widths, sum(p.numel() for p in net.parameters())
+((32, 64), 827491)
 """
 
 from dataclasses import dataclass
@@ -8,36 +14,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minimagen.conditioned import Conditioned, Level, Prepared
 from minimagen.conditioning import Cond
-from minimagen.layers import Attention, Conditioned, Prepared, ResBlock, norm, zeroed
+from minimagen.layers import Attention, ResBlock, norm, zeroed
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The shape of a network; one entry of `multipliers`, `blocks` and `attention` a level, from
-    fine to coarse.
+    """The shape of a network, its levels from fine to coarse.
 
-    channels: the unit of width; level i is channels * multipliers[i] wide. attention: "self",
-    "cross" or None at each level. text_width: the text encoder's width D, None for a network
-    without text. lowres: conditioned on the picture below. neighbours: reach of the trained adapter
-    over the text's states, 0 for none (the paper). patch: patch x patch pixels are folded into
-    channels before the first convolution (1 in the paper). groups: of channels that are normalised
-    together, at most (32 in the paper, whose levels are 128 channels wide and more). Raises
-    `ValueError` when the three tuples differ in length, a number is not positive or channels no
-    multiple of 4.
+    Raises `ValueError` when the three tuples differ in length, a number is not positive, or
+    channels is no multiple of 4. Lessons 05 and 12.
     """
 
-    channels: int
-    multipliers: tuple[int, ...]
-    blocks: tuple[int, ...]
-    attention: tuple[str | None, ...]
-    text_width: int | None = None
-    neighbours: int = 0
-    lowres: bool = False
-    patch: int = 1
-    head_width: int = 32
-    image_channels: int = 3
-    groups: int = 32
+    channels: int  # the unit of width
+    multipliers: tuple[int, ...]  # level i is channels * multipliers[i] wide
+    blocks: tuple[int, ...]  # residual blocks at each level, once down and once more up
+    attention: tuple[str | None, ...]  # "self", "cross" (to the text alone) or None at each level
+    text_width: int | None = None  # the text encoder's width D, None for a network without text
+    neighbours: int = 0  # reach of the trained adapter over the text's states, 0 in the paper
+    lowres: bool = False  # whether it is conditioned on the picture below
+    patch: int = 1  # patch x patch pixels are folded into channels at the entrance, 1 in the paper
+    head_width: int = 32  # channels of one head of attention
+    image_channels: int = 3  # of the pictures: red, green, blue
+    groups: int = 32  # channels are normalised in so many groups at most; 32 in the paper
+    positions: bool = True  # whether attention knows where on the page a pixel lies
 
     def __post_init__(self):
         for name in ("multipliers", "blocks", "attention"):
@@ -68,9 +69,7 @@ class UNetConfig:
 
     @property
     def stem(self) -> tuple[int, int]:
-        """Channels into the first convolution and out of the last, with the pixels of a patch
-        folded in.
-        """
+        """Channels into the first convolution and out of the last, a patch's pixels folded in."""
         folded = self.image_channels * self.patch**2
         return folded * (2 if self.lowres else 1), folded
 
@@ -80,8 +79,8 @@ class UNet(Conditioned):
 
     Down: residual blocks (and attention) at each level, a residual block that halves the size
     between levels, every output kept. Middle: block, attention, block. Up: the kept outputs joined
-    back in, one more block a level. Source: Imagen, appendix F.1; Dhariwal and Nichol 2021. Lesson
-    05.
+    back in, the last one first, one more block a level. Source: Imagen, appendix F.1; Dhariwal and
+    Nichol 2021. Lesson 05.
     """
 
     def __init__(self, config: UNetConfig):
@@ -89,82 +88,26 @@ class UNet(Conditioned):
         super().__init__(config, emb)
         widths, (first, last) = config.widths, config.stem
         self.first = nn.Conv2d(first, widths[0], 3, padding=1)
-        self.down, kept, channels = nn.ModuleList(), [widths[0]], widths[0]
+        kept = [widths[0]]  # channels of each output on the way down, as `forward` keeps them
+        self.down = nn.ModuleList()
         for i, width in enumerate(widths):
             for _ in range(config.blocks[i]):
-                self.down.append(_level(config, channels, width, emb, config.attention[i]))
-                channels = width
-                kept.append(channels)
-            if i < len(widths) - 1:
-                self.down.append(
-                    nn.ModuleList([ResBlock(channels, channels, emb, 0.5, config.groups)])
-                )
-                kept.append(channels)
-        kind = next((kind for kind in reversed(config.attention) if kind), None)
-        self.middle = nn.ModuleList(
-            [
-                *_level(config, channels, channels, emb, kind),
-                ResBlock(channels, channels, emb, groups=config.groups),
-            ]
-        )
+                self.down.append(_block(config, i, kept[-1], emb))
+                kept.append(width)
+            if i + 1 < len(widths):
+                self.down.append(Level([ResBlock(width, width, emb, 0.5, config.groups)]))
+                kept.append(width)
+        self.middle = _middle(config, emb)
+        below = widths[-1]  # channels of what comes from the layer before, on the way up
         self.up = nn.ModuleList()
         for i, width in reversed(list(enumerate(widths))):
-            for j in range(config.blocks[i] + 1):
-                self.up.append(
-                    _level(config, channels + kept.pop(), width, emb, config.attention[i])
-                )
-                channels = width
+            for j in range(
+                config.blocks[i] + 1
+            ):  # the last one meets the halving above, or the stem
+                self.up.append(_block(config, i, below + kept.pop(), emb))
+                below = width
                 if i and j == config.blocks[i]:
-                    self.up[-1].append(ResBlock(channels, channels, emb, 2, config.groups))
-        self.last = nn.Sequential(
-            norm(channels, config.groups),
-            nn.SiLU(),
-            zeroed(nn.Conv2d(channels, last, 3, padding=1)),
-        )
-
-    def forward(self, z: Tensor, logsnr: Tensor, cond: Cond | Prepared | None = None) -> Tensor:
-        """z (B, C, H, W), logsnr (B,), cond what was asked or what `prepare` made of it -> (B, C,
-        H, W).
-        """
-        _check_size(z, self.config.patch * 2 ** (len(self.config.blocks) - 1))
-        ready = self._ready(z, cond)
-        emb, text = self._emb(logsnr, ready), iter(ready.text)
-        h = self.first(self._stem(z, ready))
-        kept = [h]
-        for layer in self.down:
-            h = _run(layer, h, emb, text, ready.mask)
-            kept.append(h)
-        h = _run(self.middle, h, emb, text, ready.mask)
-        for layer in self.up:
-            h = _run(layer, torch.cat([h, kept.pop()], 1), emb, text, ready.mask)
-        return F.pixel_shuffle(self.last(h), self.config.patch)
-
-
-class EfficientUNet(Conditioned):
-    """The super-resolution network: (z, logsnr, cond) -> like z.
-
-    At each level the strided convolution comes first and the upsampling last, so that the blocks
-    work on the smaller picture; a level's skip joins as (h + skip) / sqrt(2), which keeps the
-    variance. Text is read where `attention` says, in the paper at the last level alone. Source:
-    Imagen, section 2.3 and appendix B.1 (the figures leave the sum's scale open: here both halves
-    are scaled). Lesson 12.
-    """
-
-    def __init__(self, config: UNetConfig):
-        emb = 4 * config.channels
-        super().__init__(config, emb)
-        widths, (first, last) = config.widths, config.stem
-        outer = (widths[0], *widths)
-        self.first = nn.Conv2d(first, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(outer, widths, strict=False)
-        )
-        self.before = nn.ModuleList(_stack(config, i, emb) for i in range(len(widths)))
-        self.after = nn.ModuleList(_stack(config, i, emb) for i in reversed(range(len(widths))))
-        self.up = nn.ModuleList(
-            nn.Conv2d(b, a, 3, padding=1)
-            for a, b in reversed(list(zip(outer, widths, strict=False)))
-        )
+                    self.up[-1].append(ResBlock(width, width, emb, 2, config.groups))
         self.last = nn.Sequential(
             norm(widths[0], config.groups),
             nn.SiLU(),
@@ -172,61 +115,30 @@ class EfficientUNet(Conditioned):
         )
 
     def forward(self, z: Tensor, logsnr: Tensor, cond: Cond | Prepared | None = None) -> Tensor:
-        """z (B, C, H, W), logsnr (B,), cond with the low-resolution picture, or what `prepare` made
-        of it -> (B, C, H, W).
-        """
-        _check_size(z, self.config.patch * 2 ** len(self.config.blocks))
+        """z (B, C, H, W), logsnr (B,), a condition or what `prepare` made of it -> like z."""
+        check_sides(z, self.config.patch * 2 ** (len(self.config.blocks) - 1))
         ready = self._ready(z, cond)
-        emb, text = self._emb(logsnr, ready), iter(ready.text)
+        context = self._emb(logsnr, ready), self._keys_values(ready), ready.mask
         h = self.first(self._stem(z, ready))
         kept = [h]
-        for shrink, blocks in zip(self.down, self.before, strict=True):
-            h = _run(blocks, shrink(h), emb, text, ready.mask)
+        for layer in self.down:
+            h = layer(h, *context)
             kept.append(h)
-        for blocks, grow in zip(self.after, self.up, strict=True):
-            h = _run(blocks, _join(h, kept.pop()), emb, text, ready.mask)
-            h = grow(F.interpolate(h, scale_factor=2.0, mode="nearest"))
-        return F.pixel_shuffle(self.last(_join(h, kept.pop())), self.config.patch)
+        h = self.middle(h, *context)
+        for layer in self.up:
+            h = layer(torch.cat([h, kept.pop()], 1), *context)
+        return F.pixel_shuffle(self.last(h), self.config.patch)
 
 
-NETWORKS = {"unet": UNet, "efficient": EfficientUNet}
-
-
-def _level(
-    config: UNetConfig, channels: int, width: int, emb: int, kind: str | None
-) -> nn.ModuleList:
-    """One residual block, with attention behind it where the level has it."""
-    layer = nn.ModuleList([ResBlock(channels, width, emb, groups=config.groups)])
-    return layer.append(_attention(config, width, kind)) if kind else layer
-
-
-def _stack(config: UNetConfig, i: int, emb: int) -> nn.ModuleList:
-    """A level of the Efficient U-Net: its residual blocks, then attention."""
-    width, kind = config.widths[i], config.attention[i]
-    layer = nn.ModuleList(
-        ResBlock(width, width, emb, groups=config.groups) for _ in range(config.blocks[i])
+def attention(config: UNetConfig, width: int, kind: str) -> Attention:
+    """The attention block of a level that is `width` channels wide. Lesson 05."""
+    return Attention(
+        width, config.text_width, config.head_width, kind, config.groups, config.positions
     )
-    return layer.append(_attention(config, width, kind)) if kind else layer
 
 
-def _attention(config: UNetConfig, width: int, kind: str) -> Attention:
-    return Attention(width, config.text_width, config.head_width, kind, config.groups)
-
-
-def _run(layer: nn.ModuleList, h: Tensor, emb: Tensor, text, mask: Tensor | None) -> Tensor:
-    """The modules of one level in order; each attention block takes the next of the prepared keys
-    and values.
-    """
-    for module in layer:
-        h = module(h, next(text, None), mask) if isinstance(module, Attention) else module(h, emb)
-    return h
-
-
-def _join(h: Tensor, skip: Tensor) -> Tensor:
-    return (h + skip) * 0.5**0.5
-
-
-def _check_size(z: Tensor, unit: int) -> None:
+def check_sides(z: Tensor, unit: int) -> None:
+    """Raise `ValueError` unless the sides of z (B, C, H, W) are multiples of `unit`. Lesson 05."""
     if z.shape[-1] % unit or z.shape[-2] % unit:
         raise ValueError(
             f"z must have sides that are multiples of {unit} for this network, got "
@@ -234,18 +146,28 @@ def _check_size(z: Tensor, unit: int) -> None:
         )
 
 
+def _block(config: UNetConfig, i: int, channels: int, emb: int) -> Level:
+    """A residual block from `channels` to those of level i, then attention if the level has it."""
+    width, kind = config.widths[i], config.attention[i]
+    layer = Level([ResBlock(channels, width, emb, groups=config.groups)])
+    return layer.append(attention(config, width, kind)) if kind else layer
+
+
+def _middle(config: UNetConfig, emb: int) -> Level:
+    """Block, attention, block at the coarsest level; attention of the coarsest kind there is."""
+    width = config.widths[-1]
+    kind = next((kind for kind in reversed(config.attention) if kind), None)
+    block = lambda: ResBlock(width, width, emb, groups=config.groups)
+    layer = Level([block()])
+    if kind:
+        layer.append(attention(config, width, kind))
+    return layer.append(block())
+
+
 # ----------------------------------------------------------------------------------- configurations
 
 TEXT = 128  # the width of the shipped text encoder
 
-TINY = {
-    "base": UNetConfig(
-        8, (1, 2), (1, 1), (None, "self"), text_width=16, neighbours=1, patch=2, head_width=8
-    ),
-    "sr": UNetConfig(
-        8, (1, 2), (1, 1), (None, "cross"), text_width=16, lowres=True, patch=2, head_width=8
-    ),
-}
 SHIPPED = {
     "base": UNetConfig(
         32, (3, 3, 4), (1, 1, 1), ("cross", "self", "self"), text_width=TEXT, neighbours=2, patch=4

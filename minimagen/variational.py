@@ -1,4 +1,15 @@
-"""Lesson 03. The variational bound of DDPM, term by term, in bits per dimension of 8-bit pixels."""
+"""Lesson 03. The variational bound of DDPM, term by term, in bits per dimension of 8-bit pixels.
+
+>>> mean, variance = torch.tensor([0.0, 1.0]), torch.ones(2)
+>>> gaussian_kl(mean, variance).tolist()  # to N(0, 1): a mean of 1 costs half a nat
+[0.0, 0.5]
+>>> from minimagen.ddpm import large_variance, linear_betas
+>>> from minimagen.ideal import Ideal
+>>> betas, x0 = linear_betas(100), torch.full((1, 1), -1.0)
+>>> bound = bits_per_dim(Ideal(x0), x0, betas, variance=large_variance(betas))
+>>> bound.steps.shape, bool(bound.total > 0)
+(torch.Size([1, 99]), True)
+"""
 
 import math
 from collections.abc import Callable
@@ -9,7 +20,7 @@ from torch import Tensor
 
 from minimagen.ddpm import q_posterior
 from minimagen.denoiser import Prediction
-from minimagen.noise import alpha_sigma, diffuse, from_betas, randn
+from minimagen.noise import alpha_sigma, diffuse, expand, from_betas, randn
 
 
 @dataclass(frozen=True)
@@ -39,15 +50,15 @@ def bits_per_dim(
     variance: Tensor | Callable[[Prediction, Tensor], Tensor],
     generator=None,
 ) -> Bound:
-    """L = KL(q(x_T|x0) || N(0, I)) + sum_k KL(q(x_{k-1}|x_k, x0) || p(x_{k-1}|x_k)) - log
-    p(x0|x_first), one noise draw a term.
+    """The bound L = L_T + sum_k L_k + L_0 >= -log p(x0), with one draw of noise for each term.
 
-    denoise(z, logsnr) -> Prediction, called T times; x0 (B, ...) 8-bit pixels in [-1, 1]; betas
-    (T,); variance of p: a table (T,), or a function (prediction, k (B,)) -> something that
-    broadcasts with x0, for a learned one. The mean of p is that of q(x_{k-1} | x_k, x0) with the
-    prediction's x0 in the place of x0. The network runs in the dtype of x0, the terms in float64.
-    Raises `ValueError` when the table does not have T entries. Source: DDPM, equations 5 and 13.
-    Lesson 03.
+    L_T = KL(q(x_T|x0) || N(0, I)), L_k = KL(q(x_{k-1}|x_k, x0) || p(x_{k-1}|x_k)), and L_0 = -log
+    p(x0|x_first), given the least noisy picture. denoise(z, logsnr) -> Prediction, called T times;
+    x0 (B, ...) 8-bit pixels in [-1, 1]; betas (T,); variance of p: a table (T,), or a function
+    (prediction, k (B,)) -> something that broadcasts with x0, for a learned one. The mean of p is
+    that of q(x_{k-1} | x_k, x0) with the prediction's x0 in the place of x0. The network runs in
+    the dtype of x0, the terms in float64. Raises `ValueError` when the table does not have T
+    entries. Source: DDPM, equations 5 and 13. Lesson 03.
     """
     if isinstance(variance, Tensor) and variance.shape != (len(betas),):
         raise ValueError(
@@ -69,35 +80,37 @@ def bits_per_dim(
 
 
 def gaussian_kl(
-    mean: Tensor, variance: Tensor, other_mean: Tensor, other_variance: Tensor
+    mean: Tensor,
+    variance: Tensor,
+    other_mean: Tensor | float = 0.0,
+    other_variance: Tensor | float = 1.0,
 ) -> Tensor:
-    """KL(N(mean, variance) || N(other)) of every dimension, in nats: (r - 1 - log r +
-    (difference)^2 / other variance) / 2,
+    """KL(N(m, w) || N(m', w')) = (r - 1 - log r + (m - m')^2 / w') / 2 with r = w / w'.
 
-    r = variance / other variance. Any shapes that broadcast; variances > 0. Lesson 03.
+    In nats, of every dimension. Any shapes that broadcast; variances w > 0; the other Gaussian is
+    N(0, 1) unless said otherwise. Lessons 01 and 03.
     """
     ratio = variance / other_variance
     return (ratio - 1 - ratio.log() + (mean - other_mean) ** 2 / other_variance) / 2
 
 
 def prior(x0: Tensor, betas: Tensor) -> Tensor:
-    """L_T = KL(q(x_T | x0) || N(0, I)) in nats per dimension: x0 (B, ...) -> (B,) float64. DDPM,
-    equation 5. Lesson 03.
+    """L_T = KL(q(x_T | x0) || N(0, I)) in nats per dimension: x0 (B, ...) -> (B,) float64.
+
+    Source: DDPM, equation 5. Lesson 03.
     """
     alpha, sigma = alpha_sigma(from_betas(betas)[-1:].to(x0.device), x0.ndim)
-    one = torch.ones_like(sigma)
-    return gaussian_kl(alpha * x0.double(), sigma**2, 0 * one, one).flatten(1).mean(1)
+    return gaussian_kl(alpha * x0.double(), sigma**2).flatten(1).mean(1)
 
 
 def transition(
     x0: Tensor, prediction: Prediction, k: Tensor, betas: Tensor, variance: Tensor
 ) -> Tensor:
-    """KL(q(x_{k-1}|x_k, x0) || N(mean of q with the prediction's x0, variance)) in nats per
-    dimension -> (B,) float64.
+    """L_k = KL(q(x_{k-1}|x_k, x0) || N(mean of q with the prediction's x0, variance)).
 
-    x0 (B, ...), k (B,) in 1..T-1 (at k = 0 q has no width: see `decoder_nll`), variance broadcasts
-    with x0. It can be differentiated: with a learned variance this is half of L_hybrid (Improved
-    DDPM, equation 16). Lesson 03.
+    In nats per dimension -> (B,) float64. x0 (B, ...), k (B,) in 1..T-1 (at k = 0 q has no width:
+    see `decoder_nll`), variance broadcasts with x0. It can be differentiated: with a learned
+    variance this is half of L_hybrid (Improved DDPM, equation 16). Lesson 03.
     """
     z = prediction.z.double()
     mean, width = q_posterior(x0.double(), z, k, betas)
@@ -106,11 +119,10 @@ def transition(
 
 
 def decoder_nll(x0: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """-log P(pixel), P = the mass of N(mean, variance) in the bin [x - 1/255, x + 1/255] -> (B,)
-    nats per dimension.
+    """L_0 = -log P(pixel), P = the mass of N(mean, variance) in the bin [x - 1/255, x + 1/255].
 
-    The bins of 0 and 255 are open, so the 256 masses sum to 1. x0 (B, ...) 8-bit pixels in [-1, 1];
-    variance broadcasts, > 0. Source: DDPM, equation 13. Lesson 03.
+    -> (B,) nats per dimension. The bins of 0 and 255 are open, so the 256 masses sum to 1. x0 (B,
+    ...) 8-bit pixels in [-1, 1]; variance broadcasts, > 0. Source: DDPM, equation 13. Lesson 03.
     """
     x, mean, sigma = x0.double(), mean.double(), variance.double().sqrt()
     low, high = (x - 1 / 255 - mean) / sigma, (x + 1 / 255 - mean) / sigma
@@ -125,4 +137,4 @@ def decoder_nll(x0: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
 
 def _from_table(table: Tensor) -> Callable[[Prediction, Tensor], Tensor]:
     """A table (T,) as the function (prediction, k (B,)) -> (B, 1, ..., 1)."""
-    return lambda prediction, k: table.to(k.device)[k].reshape(-1, *[1] * (prediction.z.ndim - 1))
+    return lambda prediction, k: expand(table.to(k.device)[k], prediction.z.ndim)

@@ -18,6 +18,18 @@ os.environ.setdefault("MINIMAGEN_CACHE", str(Path(__file__).parents[1] / ".cache
 import pytest
 from hypothesis import settings
 
+from minimagen.unet import UNetConfig
+
+# Networks of a few thousand weights, which draw in milliseconds.
+TINY = {
+    "base": UNetConfig(
+        8, (1, 2), (1, 1), (None, "self"), text_width=16, neighbours=1, patch=2, head_width=8
+    ),
+    "sr": UNetConfig(
+        8, (1, 2), (1, 1), (None, "cross"), text_width=16, lowres=True, patch=2, head_width=8
+    ),
+}
+
 settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
 settings.load_profile("fixed")
 
@@ -82,7 +94,6 @@ def tiny_cascade(tmp_path_factory, tiny_text) -> Path:
     import torch
 
     from minimagen import checkpoint
-    from minimagen.unet import TINY
 
     folder = tmp_path_factory.mktemp("tiny_cascade")
     shutil.copytree(tiny_text, folder / "text")

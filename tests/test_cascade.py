@@ -4,24 +4,27 @@ on its neighbours.
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
+from conftest import TINY
 from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from minimagen import cascade as module
-from minimagen.cascade import Cascade, Stage, cascade, check_chain, seeded
+from minimagen.cascade import CHANGEABLE, Cascade, Stage, cascade, check_chain, seeded
+from minimagen.checkpoint import Settings
 from minimagen.conditioning import Text
 from minimagen.denoiser import Denoiser
+from minimagen.efficient_unet import EfficientUNet
 from minimagen.noise import cosine, linear
 from minimagen.pixels import to_uint8
-from minimagen.samplers import STEPS, ancestral, ddim
-from minimagen.thresholding import THRESHOLDS, dynamic, none, static
-from minimagen.unet import PAPER, TINY, EfficientUNet, UNet
+from minimagen.samplers import STEPS
+from minimagen.thresholding import THRESHOLDS, static
+from minimagen.unet import PAPER, UNet
 
 PROMPTS = [
     "a red circle",
@@ -87,9 +90,9 @@ def test_the_words_change_the_picture(tiny):
 
 @pytest.mark.parametrize("sampler", STEPS)
 def test_a_picture_is_the_same_alone_and_in_a_batch_of_eight(tiny, sampler):
-    together = tiny.draw(PROMPTS, seed=3, step=STEPS[sampler]())
+    together = tiny.draw(PROMPTS, seed=3, sampler=sampler)
     for i, prompt in enumerate(PROMPTS):
-        alone = tiny.draw([prompt], seed=3 + i, step=STEPS[sampler]())
+        alone = tiny.draw([prompt], seed=3 + i, sampler=sampler)
         assert all(
             levels_apart(stage[i : i + 1], single) <= 1
             for stage, single in zip(together, alone, strict=True)
@@ -108,7 +111,7 @@ def test_picture_i_begins_from_the_noise_of_seed_plus_i(tiny):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": [9, 3, 2]}, {"step": [ancestral(), ddim(), ddim()]}, {"size": 32}],
+    [{"steps": [9, 3, 2]}, {"sampler": ["ancestral", "ddim", "ddim"]}, {"size": 32}],
     ids=["steps", "sampler", "size"],
 )
 def test_what_is_done_below_does_not_change_the_noise_above(tiny, changes):
@@ -122,8 +125,8 @@ def test_what_is_done_below_does_not_change_the_noise_above(tiny, changes):
 
 def test_a_sampler_that_draws_noise_begins_like_one_that_does_not(tiny):
     seen, other = Seen(), Seen()
-    tiny.draw(PROMPTS[:1], watch=seen, step=ancestral(), aug_level=[None, 0.3, 0.0])
-    tiny.draw(PROMPTS[:1], watch=other, step=ddim(), aug_level=[None, 0.1, 1.0])
+    tiny.draw(PROMPTS[:1], watch=seen, sampler="ancestral", aug_level=[None, 0.3, 0.0])
+    tiny.draw(PROMPTS[:1], watch=other, sampler="ddim", aug_level=[None, 0.1, 1.0])
     assert [torch.equal(z, w) for (_, z, _), (_, w, _) in zip(seen, other, strict=True)] == [
         True
     ] * 3
@@ -186,7 +189,7 @@ def test_a_change_holds_for_all_stages_or_for_each_its_own(tiny):
     assert same(plain[:2], upper[:2])
     assert not torch.equal(plain[2], upper[2])
     assert not torch.equal(plain[0], tiny.draw(["a heart"], weight=5.0)[0])
-    assert not torch.equal(plain[0], tiny.draw(["a heart"], threshold=none)[0])
+    assert not torch.equal(plain[0], tiny.draw(["a heart"], threshold="none")[0])
     assert not torch.equal(plain[1], tiny.draw(["a heart"], aug_level=[None, 0.6, 0.1])[1])
     assert [stage.weight for stage in tiny.stages] == [
         3.0,
@@ -202,12 +205,13 @@ def test_bad_changes_are_refused(tiny):
         tiny.draw(["a heart"], steps=[1, 2])
     with pytest.raises(ValueError, match="weight must be a finite number"):
         tiny.draw(["a heart"], weight=float("nan"))
-    with pytest.raises(ValueError, match="aug_level must lie in"):
+    with pytest.raises(ValueError, match="aug_level must be in"):
         tiny.draw(["a heart"], aug_level=[None, 1.5, 0.1])
-    with pytest.raises(ValueError, match="positive number of steps"):
+    with pytest.raises(ValueError, match="steps must be a whole number, at least 1, got 0"):
         tiny.draw(["a heart"], steps=0)
-    with pytest.raises(TypeError):
-        tiny.draw(["a heart"], colour="red")
+    for name in ("colour", "network", "target", "config", "trained"):
+        with pytest.raises(ValueError, match=f"one of size, schedule, steps.*, got '{name}'"):
+            tiny.draw(["a heart"], **{name: "red"})
 
 
 @pytest.mark.parametrize("prompts", [[], "a heart", [3], ["a heart", None], None, [b"a heart"]])
@@ -221,8 +225,9 @@ def test_prompts_that_are_no_sentences_are_refused(tiny, prompts):
 def test_no_weight_sampler_or_threshold_gives_nan(tiny, sampler, threshold):
     for weight in (1.0, 1.5, 5.0, 15.0):
         changes = {
-            "step": STEPS[sampler](),
-            "threshold": THRESHOLDS[threshold](0.9),
+            "sampler": sampler,
+            "threshold": threshold,
+            "percentile": 0.9,
             "weight": weight,
         }
         for picture in tiny.draw(PROMPTS[:2], **changes):
@@ -271,9 +276,8 @@ def test_one_generator_will_do_for_the_function(tiny):
 
 
 def stage(size, aug_level=None):
-    return Stage(
-        size, Denoiser(lambda z, logsnr, cond: z), cosine, 2, 1.0, static, ddim(), aug_level
-    )
+    settings = Settings(size, "unet", TINY["base"], steps=2, aug_level=aug_level)
+    return Stage(Denoiser(lambda z, logsnr, cond: z), settings)
 
 
 @pytest.mark.parametrize(
@@ -301,6 +305,66 @@ def test_a_base_comes_first_and_only_first(levels):
 def test_sizes_that_chain_are_accepted():
     check_chain([stage(64), stage(256, 0.0), stage(1024, 1.0)])
     check_chain([stage(16), stage(48, 0.1)])
+
+
+# --- a stage and its settings ---
+
+
+def test_a_stage_is_sampled_as_its_settings_say(tiny):
+    base = tiny.stages[0]
+    assert (base.size, base.steps, base.weight, base.aug_level) == (16, 4, 3.0, None)
+    assert base.schedule is cosine
+    x0 = torch.linspace(-3, 3, 100)[None]
+    assert torch.equal(base.threshold(x0), THRESHOLDS["dynamic"](0.995)(x0))
+    other = base.with_settings(threshold="static", schedule="linear", percentile=0.5)
+    assert (other.threshold, other.schedule, other.denoiser) == (static, linear, base.denoiser)
+    half = base.with_settings(percentile=0.5)
+    assert torch.equal(half.threshold(x0), THRESHOLDS["dynamic"](0.5)(x0))
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpmpp_2m"])
+def test_the_sampler_of_the_settings_takes_the_steps(tiny, sampler):
+    text = tiny.encoder.encode(["a heart"])
+    run = list(tiny.stages[0].with_settings(sampler=sampler).run(text, None, seeded(1, 0)))
+    step, noise, z = STEPS[sampler](), seeded(1, 0), run[0].z
+    torch.randn(z.shape[1:], generator=noise)  # the first z
+    for before, pred, previous in zip(run, run[1:], [None, *run], strict=False):
+        assert torch.equal(pred.z, step(before, pred.logsnr, noise, previous))
+
+
+def test_other_settings_leave_the_stage_as_it_was(tiny):
+    stage = tiny.stages[1]
+    changed = stage.with_settings(steps=6, aug_level=0.3)
+    assert (changed.steps, changed.aug_level) == (6, 0.3)
+    assert (stage.steps, stage.aug_level) == (3, 0.1)
+    assert replace(changed.settings, steps=3, aug_level=0.1) == stage.settings
+    assert stage.with_settings() == stage
+
+
+def test_what_the_network_is_cannot_be_changed(tiny):
+    every = {field.name for field in fields(Settings)}
+    assert every - set(CHANGEABLE) == {"network", "config", "target", "trained"}
+    assert set(CHANGEABLE) < every
+    for name in ("network", "config", "target", "trained", "colour"):
+        with pytest.raises(ValueError, match=f"what changes must be one of size, .* got '{name}'"):
+            tiny.stages[0].with_settings(**{name: "unet"})
+    with pytest.raises(ValueError, match="sampler must be one of .* got 'euler'"):
+        tiny.stages[0].with_settings(sampler="euler")
+
+
+def test_a_function_may_stand_for_the_threshold_and_see_every_estimate(tiny):
+    text, notes = tiny.encoder.encode(["a heart"]), []
+    stage = tiny.stages[0].with_settings(threshold="static")
+
+    def noting(x0):
+        notes.append(x0)
+        return static(x0)
+
+    seen = list(stage.run(text, None, [seeded(3, 0)], threshold=noting))
+    plain = list(stage.run(text, None, [seeded(3, 0)]))
+    assert same([pred.x0 for pred in seen], [pred.x0 for pred in plain])
+    assert same([static(x0) for x0 in notes], [pred.x0 for pred in plain])
+    assert max(x0.abs().max() for x0 in notes) > 1
 
 
 # --- loading ---
@@ -419,14 +483,17 @@ class OnCpu(TorchDispatchMode):
 
 def meta_stages(configs, sizes, width):
     """A cascade of freshly made networks and a sentence for it, both without memory."""
-    with torch.device("meta"):
-        nets = [(UNet if i == 0 else EfficientUNet)(config) for i, config in enumerate(configs)]
-        text = Text(torch.zeros(2, 5, width), torch.ones(2, 5, dtype=torch.bool))
-    schedules = (cosine, cosine, linear)
-    stages = [
-        Stage(size, Denoiser(net), schedule, 1, 3.0, dynamic(0.99), ddim(), 0.1 if i else None)
-        for i, (net, size, schedule) in enumerate(zip(nets, sizes, schedules, strict=True))
+    how = {"steps": 1, "weight": 3.0, "threshold": "dynamic", "percentile": 0.99}
+    kinds, levels = ("unet", "efficient", "efficient"), (None, 0.1, 0.1)
+    settings = [
+        Settings(size, kind, config, schedule=schedule, aug_level=level, **how)
+        for size, kind, config, schedule, level in zip(
+            sizes, kinds, configs, ("cosine", "cosine", "linear"), levels, strict=True
+        )
     ]
+    with torch.device("meta"):
+        stages = [Stage(one.build(), one) for one in settings]
+        text = Text(torch.zeros(2, 5, width), torch.ones(2, 5, dtype=torch.bool))
     return stages, text
 
 
@@ -450,7 +517,7 @@ def test_a_guided_step_of_every_stage_makes_nothing_on_the_cpu(which):
 def test_every_sampler_runs_on_meta(sampler):
     stages, text = meta_stages([TINY["base"], TINY["sr"], TINY["sr"]], (16, 32, 64), 16)
     with OnCpu() as made:
-        list(cascade([replace(stage, step=STEPS[sampler](), steps=3) for stage in stages], text))
+        list(cascade([stage.with_settings(sampler=sampler, steps=3) for stage in stages], text))
     assert max(made.sizes) <= 3
 
 

@@ -9,12 +9,12 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
+from conftest import TINY
 from safetensors.torch import load_file, save_file
 
 from minimagen import checkpoint
 from minimagen.checkpoint import Settings
 from minimagen.conditioning import Cond, Text
-from minimagen.unet import TINY
 
 SETTINGS = Settings(16, "unet", TINY["base"], trained={"steps": 7})
 
@@ -273,8 +273,8 @@ def test_a_field_of_another_version_is_named(stage):
     ids=str,
 )
 def test_a_network_that_cannot_be_built_is_named(stage, wrong):
-    found = json.loads((stage / "stage.json").read_text())
-    refused(changed(stage, config={**found["config"], **wrong}), "stage.json")
+    content = json.loads((stage / "stage.json").read_text())
+    refused(changed(stage, config={**content["config"], **wrong}), "stage.json")
 
 
 @pytest.mark.parametrize("config", [None, "tiny", []])

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from conftest import TINY
 from PIL import Image
 
 from minimagen import __version__, cli, recipes
@@ -29,7 +30,6 @@ from minimagen.evaluation import exam, registry
 from minimagen.pixels import from_uint8, to_uint8
 from minimagen.samplers import STEPS
 from minimagen.thresholding import THRESHOLDS
-from minimagen.unet import TINY
 
 ROOT = Path(__file__).parents[1]
 
@@ -215,9 +215,8 @@ def test_flags_do_what_the_library_does(call, draw, here, tiny_cascade):
         "dpmpp_2m",
     )
     tiny = Cascade.load(tiny_cascade, "cpu")
-    changes = {"weight": [5.0, 1.0], "aug_level": [None, 0.5], "step": STEPS["dpmpp_2m"]()}
-    thresholds = [THRESHOLDS["none"](1.0), THRESHOLDS["static"](1.0)]
-    want = tiny.draw(["a heart"], size=32, threshold=thresholds, **changes)[1][0]
+    changes = {"weight": [5.0, 1.0], "aug_level": [None, 0.5], "threshold": ["none", "static"]}
+    want = tiny.draw(["a heart"], size=32, sampler="dpmpp_2m", **changes)[1][0]
     found = Image.open(here / "drawings" / "00-a-heart.png").crop((24, 0, 56, 32)).tobytes()
     assert found == to_uint8(want).permute(1, 2, 0).contiguous().numpy().tobytes()
 

@@ -990,6 +990,8 @@ def script():
 def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_which_is_above(
     script,
 ):
+    from tools._text_lines import thing_pair
+
     draw, rng, seen = (
         script.sources(validation=False)["things, said plainly"],
         random.Random(0),
@@ -999,7 +1001,7 @@ def test_new_ways_to_say_a_place_are_read_of_other_things_than_shapes_and_say_wh
     low = ("below", "under", "beneath", "underneath", "lower than")
     high = ("above", "over", "on top of", "atop", "higher than", "upon")
     for _ in range(2000):
-        said, written = script.thing_pair(["fox", "owl", "jar"], rng)
+        said, written = thing_pair(["fox", "owl", "jar"], rng)
         for word in (*low, *high):
             if two := re.search(rf"(fox|owl|jar)[^,]* {word} [^,]*(fox|owl|jar)", said):
                 upper, lower = two.groups()[::-1] if word in low else two.groups()

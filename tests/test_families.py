@@ -66,7 +66,7 @@ def test_a_mode_is_covered_by_a_part_of_its_fair_share_of_near_points():
     points = torch.cat([points, torch.full((20, 2), 2.1)])  # between the modes
     assert families.hits(points, centres, 0.5).tolist() == [88, 7, 4, 1]
     assert [
-        families.covered(points, centres, 0.5, least) for least in (0.01, 0.1, 0.2, 0.5, 1.0)
+        families.covered(points, centres, 0.5, share) for share in (0.01, 0.1, 0.2, 0.5, 1.0)
     ] == [4, 3, 2, 1, 1]
     assert (
         families.hits(points, centres, 4.0).sum() == 120
@@ -74,7 +74,7 @@ def test_a_mode_is_covered_by_a_part_of_its_fair_share_of_near_points():
     assert families.covered(points, centres, 0.5) == 1  # a quarter of 30
     with pytest.raises(ValueError, match="points must hold one point or more"):
         families.covered(points[:0], centres, 0.5)
-    with pytest.raises(ValueError, match=r"least must lie in \(0, 1\], .* got 0"):
+    with pytest.raises(ValueError, match=r"min_share must lie in \(0, 1\], .* got 0"):
         families.covered(points, centres, 0.5, 0)
 
 
@@ -203,8 +203,8 @@ def test_a_lagging_discriminator_learns_at_one_step_in_every():
         [not torch.equal(a, b) for a, b in zip(s, t, strict=True)]
         for s, t in zip(states, states[1:], strict=False)
     ]
-    assert [told for told, _ in moved] == [False, False, True, False, False, True]
-    assert all(made for _, made in moved)
+    assert [discriminator for discriminator, _ in moved] == [False, False, True, False, False, True]
+    assert all(generator for _, generator in moved)
 
 
 def test_the_penalty_holds_the_slope_of_the_discriminator_down():
@@ -220,15 +220,14 @@ def test_the_penalty_holds_the_slope_of_the_discriminator_down():
 # --- VAE ---
 
 
-def test_the_gaussian_divergence_is_the_one_of_torch():
-    mean, log_std = (
-        torch.randn(6, 3, generator=seeded(0), dtype=f64),
-        0.5 * torch.randn(6, 3, generator=seeded(1), dtype=f64),
-    )
-    expected = kl_divergence(
-        Normal(mean, log_std.exp()), Normal(torch.zeros(3, dtype=f64), 1.0)
-    ).sum(1)
-    torch.testing.assert_close(families.gaussian_kl(mean, log_std), expected)
+def test_the_bound_of_the_vae_pays_the_gaussian_divergence_of_torch():
+    """log p(x | z) - the bound, at the z of the same generator."""
+    model, x = shaken(VAE()), torch.randn(6, 2, generator=seeded(0), dtype=f64)
+    mean, log_std = model.encoder(x).chunk(2, 1)
+    z = mean + log_std.exp() * torch.randn(6, 1, generator=seeded(1), dtype=f64)
+    explained = families.normal_log_prob(x, model.decoder(z), model.log_std)
+    paid = kl_divergence(Normal(mean, log_std.exp()), Normal(0 * mean, 1.0)).sum(1)
+    torch.testing.assert_close(explained - model.log_likelihood(x, seeded(1)), paid)
 
 
 def latent_grid(model: VAE, x: torch.Tensor):
@@ -238,8 +237,8 @@ def latent_grid(model: VAE, x: torch.Tensor):
     joint = families.normal_log_prob(
         x[:, None], model.decoder(z), model.log_std
     ) + families.normal_log_prob(z)
-    told = families.normal_log_prob(z[None], mean[:, None], log_std[:, None])
-    return (part + math.log(24 / 6000) for part in (joint, told))
+    posterior = families.normal_log_prob(z[None], mean[:, None], log_std[:, None])
+    return (part + math.log(24 / 6000) for part in (joint, posterior))
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -252,9 +251,9 @@ def test_the_bound_of_the_vae_falls_short_by_the_divergence_of_its_posterior(tra
         shaken(model, 0.1)
     with torch.no_grad():
         bound = model.log_likelihood(x.repeat(10_000, 1), seeded(3)).reshape(-1, 6)
-        joint, told = latent_grid(model, x)
+        joint, posterior = latent_grid(model, x)
     exact = joint.logsumexp(1)
-    gap = (told.exp() * (told - (joint - exact[:, None]))).sum(1)
+    gap = (posterior.exp() * (posterior - (joint - exact[:, None]))).sum(1)
     assert (gap > 1e-4).all()  # a bound, for every point
     error = (bound.mean(0) - (exact - gap)).abs()
     assert (error < 5 * bound.std(0) / 100 + 1e-6).all()

@@ -95,9 +95,9 @@ def test_strong_guidance_with_noise_does_not_sample_the_tilted_density():
 def test_the_line_in_x0_is_the_paper_s_line_in_eps():
     cond, z, level = example()
     denoiser = Denoiser(Net(), "eps")
-    told, untold = denoiser(z, level, cond), denoiser(z, level, cond.without_text())
+    conditional, without = denoiser(z, level, cond), denoiser(z, level, cond.without_text())
     got = guided(denoiser, cond, 7.5)(z, level)
-    torch.testing.assert_close(got.eps, 7.5 * told.eps - 6.5 * untold.eps)
+    torch.testing.assert_close(got.eps, 7.5 * conditional.eps - 6.5 * without.eps)
     assert got.z is z
     assert got.logsnr is level
 
@@ -115,11 +115,11 @@ def test_one_call_on_a_doubled_batch_is_two_calls():
         assert net.calls == [6, 6]
         assert len(net.prepared) == 1
         assert len(net.prepared[0]) == 6
-        told, untold = (
+        conditional, without = (
             denoiser(z, level, cond).x0,
             denoiser(z, level, other or cond.without_text()).x0,
         )
-        torch.testing.assert_close(got[0], 3 * told - 2 * untold)
+        torch.testing.assert_close(got[0], 3 * conditional - 2 * without)
         assert torch.equal(got[0], got[1])
 
 
@@ -178,13 +178,18 @@ def test_labels_take_two_calls_and_a_negative_label_replaces_none():
         torch.zeros(2, dtype=f64),
         torch.tensor([1, 1]),
     )
-    told, untold, other = (TWO(z, level, c).x0 for c in (labels, None, torch.tensor([0, 0])))
-    torch.testing.assert_close(guided(TWO, labels, 3.0)(z, level).x0, 3 * told - 2 * untold)
+    conditional, unconditional, other = (
+        TWO(z, level, c).x0 for c in (labels, None, torch.tensor([0, 0]))
+    )
     torch.testing.assert_close(
-        guided(TWO, labels, 3.0, negative=torch.tensor([0, 0]))(z, level).x0, 3 * told - 2 * other
+        guided(TWO, labels, 3.0)(z, level).x0, 3 * conditional - 2 * unconditional
+    )
+    torch.testing.assert_close(
+        guided(TWO, labels, 3.0, negative=torch.tensor([0, 0]))(z, level).x0,
+        3 * conditional - 2 * other,
     )
     outside = guided(TWO, labels, 3.0, interval=(1.0, 2.0))(z, level).x0
-    assert torch.equal(outside, told)
+    assert torch.equal(outside, conditional)
 
 
 def test_preparing_holds_no_graph():

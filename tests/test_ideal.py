@@ -61,11 +61,11 @@ def test_the_estimate_is_in_the_dtype_of_z_and_computed_in_the_finer_one():
 def test_a_label_keeps_only_its_own_data():
     data, labels = torch.tensor([[-1.0], [1.0], [3.0]], dtype=f64), torch.tensor([0, 1, 1])
     z, level = torch.tensor([[0.3], [0.3]], dtype=f64), torch.zeros(2, dtype=f64)
-    told = Ideal(data, 0.2, labels)(z, level, torch.tensor([0, 1])).x0
-    assert told[0].item() == pytest.approx(
+    labelled = Ideal(data, 0.2, labels)(z, level, torch.tensor([0, 1])).x0
+    assert labelled[0].item() == pytest.approx(
         Ideal(data[:1], 0.2)(z[:1], level[:1]).x0.item(), abs=1e-14
     )
-    assert told[1].item() == pytest.approx(
+    assert labelled[1].item() == pytest.approx(
         Ideal(data[1:], 0.2)(z[1:], level[1:]).x0.item(), abs=1e-14
     )
 

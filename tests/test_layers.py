@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from minimagen import layers
+from minimagen.conditioned import Prepared
 from minimagen.conditioning import LowRes, Text
 from minimagen.layers import (
     Attention,
     Embedding,
-    Prepared,
     Resample,
     ResBlock,
     TextReader,
@@ -150,16 +149,12 @@ def test_attention_begins_as_the_identity():
 
 
 @pytest.mark.parametrize("kind", ["self", "cross"])
-def test_attention_is_its_formula_head_by_head(kind, monkeypatch):
+def test_attention_is_its_formula_head_by_head(kind):
     """One query at a time, in plain loops: softmax over the pixels (self) and the words that are
     there.
     """
-    monkeypatch.setattr(
-        layers,
-        "positions",
-        lambda height, width, channels, like: torch.zeros(channels, height, width),
-    )
-    block, x, text = randomised(Attention(8, 16, 4, kind)), drawn(2, 8, 2, 3), sentence(2)
+    block = randomised(Attention(8, 16, 4, kind, placed=False))
+    x, text = drawn(2, 8, 2, 3), sentence(2)
     with torch.no_grad():
         h = block.norm(x)
         q = block.query(h).flatten(2)
@@ -178,19 +173,29 @@ def test_attention_is_its_formula_head_by_head(kind, monkeypatch):
         torch.testing.assert_close(block(x, block.read(text.tokens), text.mask), wanted)
 
 
-def test_positions_let_attention_tell_a_permutation_apart(monkeypatch):
+def test_positions_let_attention_tell_a_permutation_apart():
     """Without positions a mirrored picture gives the mirrored result: nothing knows where it is."""
-    block, x = randomised(Attention(8, None, 4, "self")), drawn(2, 8, 4, 4)
-    with torch.no_grad():
-        seen = (block(x.flip(3), None, None) - block(x, None, None).flip(3)).abs().max()
-        monkeypatch.setattr(
-            layers,
-            "positions",
-            lambda height, width, channels, like: torch.zeros(channels, height, width),
-        )
-        blind = (block(x.flip(3), None, None) - block(x, None, None).flip(3)).abs().max()
-    assert seen > 0.05
-    assert blind < 1e-5
+    x, moved = drawn(2, 8, 4, 4), {}
+    for placed in (True, False):
+        block = randomised(Attention(8, None, 4, "self", placed=placed))
+        with torch.no_grad():
+            moved[placed] = (
+                (block(x.flip(3), None, None) - block(x, None, None).flip(3)).abs().max()
+            )
+    assert moved[True] > 0.05
+    assert moved[False] < 1e-5
+
+
+def test_text_that_was_read_in_another_precision_is_looked_at_in_the_picture_s():
+    x, text = drawn(2, 8, 2, 3), sentence(2)
+    for kind in ("self", "cross"):
+        block = randomised(Attention(8, 16, 4, kind))
+        words = block.read(text.tokens)
+        halved = tuple(part.bfloat16() for part in words)
+        with torch.no_grad():
+            out = block(x, halved, text.mask)
+            assert out.dtype == torch.float32
+            torch.testing.assert_close(out, block(x, words, text.mask), rtol=0.05, atol=0.05)
 
 
 def test_cross_attention_reads_the_text_only():
@@ -270,23 +275,23 @@ def test_slicing_what_is_prepared_slices_every_part():
     keys = drawn(4, 2, 3, 5), drawn(4, 2, 3, 5, seed=1)
     whole = Prepared(
         drawn(4, 6),
-        (keys,),
+        {"down.0.1": keys},
         torch.ones(4, 3, dtype=torch.bool),
         LowRes(drawn(4, 3, 2, 2), drawn(4)),
     )
     part = whole[1:3]
     assert torch.equal(part.emb, whole.emb[1:3])
-    assert all(torch.equal(a, b[1:3]) for a, b in zip(part.text[0], keys, strict=True))
+    assert all(torch.equal(a, b[1:3]) for a, b in zip(part.text["down.0.1"], keys, strict=True))
     assert part.mask.shape == (2, 3)
     assert torch.equal(part.lowres.image, whole.lowres.image[1:3])
-    nothing = Prepared(None, (), None, None)
+    nothing = Prepared(None, {}, None, None)
     assert nothing[1:3] == nothing
 
 
 def test_a_word_of_no_caption_is_no_louder_than_the_others():
-    reader = layers.TextReader(16, 8, neighbours=1)
+    reader = TextReader(16, 8, neighbours=1)
     known = torch.randn(1, 6, 16)
-    reader.begin_white(
+    reader.init_whitening(
         Text(
             known.repeat(8, 1, 1) + 0.01 * torch.randn(8, 6, 16), torch.ones(8, 6, dtype=torch.bool)
         )
@@ -300,9 +305,9 @@ def test_a_word_of_no_caption_is_no_louder_than_the_others():
 
 
 def test_whitening_makes_every_direction_equally_loud():
-    reader = layers.TextReader(16, 8, neighbours=1)
+    reader = TextReader(16, 8, neighbours=1)
     loud = torch.randn(1, 1, 16) * 5 + torch.randn(64, 9, 16) * torch.logspace(0, -1, 16)
-    reader.begin_white(Text(loud, torch.ones(64, 9, dtype=torch.bool)))
+    reader.init_whitening(Text(loud, torch.ones(64, 9, dtype=torch.bool)))
     white = reader.whiten(reader.norm(loud)).flatten(0, 1)
     assert white.mean(0).abs().max() < 1e-3
     spread = torch.linalg.eigvalsh(white.double().T.cov())[

@@ -4,13 +4,14 @@ import base64
 import io
 import random
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from minimagen.lessons import checks, lesson, report
+from minimagen.lessons import checks, figures, lesson, report, setup
 
 pytest.importorskip("IPython")
 
@@ -55,12 +56,12 @@ def test_setup_makes_every_generator_repeat():
 
 
 def test_setup_sets_the_threads_or_leaves_them(monkeypatch):
-    asked = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
     lesson.setup(seed=0)
     lesson.setup(seed=0, threads=3)
     lesson.setup(seed=0, threads=None)
-    assert asked == [1, 3]
+    assert threads == [1, 3]
 
 
 def test_setup_prints_three_digits():
@@ -154,6 +155,23 @@ def test_a_strip_refuses_other_shapes(shape, words, complaint):
         lesson.strip(torch.zeros(shape), **words)
 
 
+def test_the_style_has_the_colours_that_a_figure_may_name_and_the_resolution_of_what_is_saved():
+    style = mpl.rc_params_from_file(setup.STYLE, use_default_template=False)
+    lines = style["axes.prop_cycle"].by_key()
+    assert tuple(lines["color"]) == lesson.COLOURS
+    assert len({str(dashes) for dashes in lines["linestyle"]}) == len(lesson.COLOURS)
+    assert style["figure.dpi"] == figures.DPI
+
+
+def test_setup_leaves_nothing_of_another_style():
+    plt.rcParams["lines.linewidth"] = 9
+    lesson.setup(seed=0)
+    style = mpl.rc_params_from_file(setup.STYLE, use_default_template=False)
+    kept = {name for name in mpl.rcParams if mpl.rcParams[name] != mpl.rcParamsDefault[name]}
+    assert kept - {"backend", "backend_fallback"} <= set(style)
+    assert all(mpl.rcParams[name] == value for name, value in style.items())
+
+
 def test_curves_are_told_apart_without_their_colour():
     lesson.setup(seed=0)
     figure = lesson.curves([0, 1], {"a": [0, 1], "b": [1, 0]}, "x", "y")
@@ -171,17 +189,17 @@ def test_densities_share_their_limits():
 
 def test_a_widget_brings_a_picture_for_pages_without_widgets(displayed):
     pytest.importorskip("ipywidgets")
-    asked = []
+    drawn_at = []
 
     def draw(t):
-        asked.append(t)
+        drawn_at.append(t)
         return line()
 
     lesson.explore(draw, alt="A line that does not move with t.", t=(0.0, 1.0, 0.25))
     data, metadata = displayed[-1]
     assert "application/vnd.jupyter.widget-view+json" in data
     assert metadata == {"image/png": {"alt": "A line that does not move with t."}}
-    assert asked[-1] == 0.5
+    assert drawn_at[-1] == 0.5
 
 
 # --- exercises, whatever their lesson ---
@@ -250,11 +268,11 @@ def test_an_exercise_that_does_not_exist_is_named():
 
 def test_the_report_counts_lesson_02():
     root = lesson.checkout("notebooks").parent
-    found = report.count(
+    counted = report.count(
         root / "notebooks" / "02_forward_diffusion.ipynb",
         root / "tests" / "answers" / "lesson_02.py",
     )
-    assert found == {"equations": 13, "checks": 13, "exercises": 4, "rejected": 26}
+    assert counted == {"equations": 13, "checks": 13, "exercises": 4, "rejected": 26}
     assert report.report().splitlines()[-1].startswith("all ")
     with pytest.raises(ValueError, match="does not exist"):
         lesson.checkout("notebooks", "nonsense")

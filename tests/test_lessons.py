@@ -132,16 +132,18 @@ def head(book):
     if number(book) != START:
         wanted[r"\*\*Proof number\.\*\* "] = first
     bullets = len(re.findall(r"^- ", goals, re.MULTILINE))
-    found = [f"no {pattern}" for pattern, text in wanted.items() if not re.search(pattern, text)]
-    return found + ([] if 3 <= bullets <= 5 else [f"{bullets} objectives"])
+    complaints = [
+        f"no {pattern}" for pattern, text in wanted.items() if not re.search(pattern, text)
+    ]
+    return complaints + ([] if 3 <= bullets <= 5 else [f"{bullets} objectives"])
 
 
 def equations(book):
-    found, cells = [], code(book)
+    complaints, cells = [], code(book)
     stated = EQUATION.findall(prose(book))
     derived = [tag[3:] for cell in cells for tag in tags(cell) if tag.startswith("eq-")]
     if sorted(stated) != sorted(set(derived)) or len(derived) != len(set(derived)):
-        found.append(f"equations {stated}, but cells for {derived}")
+        complaints.append(f"equations {stated}, but cells for {derived}")
     for i, cell in enumerate(cells):
         for tag in tags(cell):
             if tag.startswith("eq-"):
@@ -155,13 +157,13 @@ def equations(book):
                     ),
                 ]
                 passing = re.compile(rf"^check {re.escape(tag[3:])} ✓ within ", re.MULTILINE)
-                found += (
+                complaints += (
                     []
                     if any(passing.search(texts(cell)) for cell in near)
                     else [f"no passing check of {tag}"]
                 )
-                found += [] if lines(cell) <= 12 else [f"{tag} has {lines(cell)} lines"]
-    return found
+                complaints += [] if lines(cell) <= 12 else [f"{tag} has {lines(cell)} lines"]
+    return complaints
 
 
 def execution(book):
@@ -175,20 +177,22 @@ def execution(book):
 
 def clean_outputs(book):
     outputs = [output for cell in code(book) for output in cell.outputs]
-    found = [] if outputs else ["no outputs"]
-    found += ["an error" for output in outputs if output.output_type == "error"]
-    found += [f"stderr: {output.text[:80]}" for output in outputs if output.get("name") == "stderr"]
+    complaints = [] if outputs else ["no outputs"]
+    complaints += ["an error" for output in outputs if output.output_type == "error"]
+    complaints += [
+        f"stderr: {output.text[:80]}" for output in outputs if output.get("name") == "stderr"
+    ]
     kinds = [kind for output in outputs for kind in output.get("data", {})]
-    found += [f"a view {kind}" for kind in kinds if "widget" in kind or "javascript" in kind]
-    return found + (["the state of widgets"] if "widgets" in book.metadata else [])
+    complaints += [f"a view {kind}" for kind in kinds if "widget" in kind or "javascript" in kind]
+    return complaints + (["the state of widgets"] if "widgets" in book.metadata else [])
 
 
 def descriptions(book):
-    found, seen = [], []
+    complaints, seen = [], []
     for cell in code(book):
         for output in pictures(cell):
             alt = output.metadata.get("image/png", {}).get("alt", "")
-            found += (
+            complaints += (
                 []
                 if len(alt) >= 20 and output.data.get("text/plain") == alt
                 else [f"a picture without words: {alt!r}"]
@@ -200,22 +204,24 @@ def descriptions(book):
                 if "text/html" in other.get("data", {})
             ]
             inside = "widget" in tags(cell) or any(html.startswith("<details>") for html in listed)
-            found += [] if inside else [f"words that a screen reader does not reach: {alt!r}"]
-    found += [
+            complaints += [] if inside else [f"words that a screen reader does not reach: {alt!r}"]
+    complaints += [
         f"an empty description in {link}" for link in re.findall(r"!\[\s*\]\([^)]*\)", prose(book))
     ]
-    return found + ([] if len(seen) == len(set(seen)) else ["two pictures share a description"])
+    return complaints + (
+        [] if len(seen) == len(set(seen)) else ["two pictures share a description"]
+    )
 
 
 def captions(book):
     shown = sum(len(pictures(cell)) for cell in code(book) if "widget" not in tags(cell))
-    found = re.findall(r"\*Figure (\d+)\.((?:[^*]|\n)+)\*", prose(book))
+    written = re.findall(r"\*Figure (\d+)\.((?:[^*]|\n)+)\*", prose(book))
     complaints = [
         f"figure {i}: the caption does not say what to notice"
-        for i, text in found
+        for i, text in written
         if "otice" not in text
     ]
-    numbers = [int(i) for i, _ in found]
+    numbers = [int(i) for i, _ in written]
     return complaints + (
         [] if numbers == list(range(1, shown + 1)) else [f"{shown} figures, captions {numbers}"]
     )
@@ -234,13 +240,13 @@ def offline(book):
         r"<script",
     )
     sources = [cell.source for cell in code(book)]
-    found = [
+    complaints = [
         source
         for source in sources
         for pattern in reaching
         if re.search(pattern, source, re.MULTILINE)
     ]
-    return found + re.findall(r"!\[[^\]]*\]\(\s*(?:https?:)?//[^)]*\)|<img[^>]*", prose(book))
+    return complaints + re.findall(r"!\[[^\]]*\]\(\s*(?:https?:)?//[^)]*\)|<img[^>]*", prose(book))
 
 
 def portable(book):
@@ -287,29 +293,29 @@ def kernel(book):
 
 
 def marked_cells(book):
-    found = []
+    complaints = []
     setups = tagged(book, "setup")
     if (
         len(setups) != 1
         or code(book)[0] is not setups[0]
         or "lesson.setup(" not in setups[0].source
     ):
-        found.append("the first code cell must be the one set-up")
+        complaints.append("the first code cell must be the one set-up")
     if number(book) == START:
-        return found
+        return complaints
     for tag in ("widget", "wow"):
         if len(tagged(book, tag)) != 1:
-            found.append(f"there must be one cell tagged {tag}")
+            complaints.append(f"there must be one cell tagged {tag}")
     for cell in tagged(book, "widget"):
         if "nbval-ignore-output" not in tags(cell) or len(pictures(cell)) != 1:
-            found.append("a widget's cell is ignored by nbval and stores one picture")
-    return found + [
+            complaints.append("a widget's cell is ignored by nbval and stores one picture")
+    return complaints + [
         f"{cell.source} prints nothing" for cell in tagged(book, "wow") if not texts(cell)
     ]
 
 
 def exercises(book):
-    found, cells = [], book.cells
+    complaints, cells = [], book.cells
     heads = re.findall(
         r"^### Exercise (\d+\.\d+) · .* \((\d+) points?, (\d+) minutes\)$",
         prose(book),
@@ -319,9 +325,9 @@ def exercises(book):
         i for i, cell in enumerate(cells) if any(tag.startswith("grade-") for tag in tags(cell))
     ]
     if number(book) != START and not 2 <= len(graded) <= 4:
-        found.append(f"{len(graded)} exercises")
+        complaints.append(f"{len(graded)} exercises")
     if len(heads) != len(graded):
-        return [*found, f"{len(graded)} exercises, headings {heads}"]
+        return [*complaints, f"{len(graded)} exercises, headings {heads}"]
     for i, (name, points, minutes) in zip(graded, heads, strict=True):
         task, answer, after = cells[i - 2], cells[i - 1], cells[i + 1]
         checks.verdict(name, None)  # loads the lesson's checks
@@ -344,8 +350,8 @@ def exercises(book):
                 points=registered.points,
             ),
         ]
-        found += [f"exercise {name}: {fits}"] if not all(fits) else []
-    return found
+        complaints += [f"exercise {name}: {fits}"] if not all(fits) else []
+    return complaints
 
 
 def grading(name):
@@ -354,8 +360,10 @@ def grading(name):
 
 def plain_words(book):
     words = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|!\[", "", prose(book), flags=re.DOTALL)
-    found = re.findall(r".{0,20}\w!(?:\s|$)", words)
-    return found + re.findall(r"^#+ .*[\U0001F000-\U0001FAFF\u2600-\u27BF].*$", words, re.MULTILINE)
+    complaints = re.findall(r".{0,20}\w!(?:\s|$)", words)
+    return complaints + re.findall(
+        r"^#+ .*[\U0001F000-\U0001FAFF\u2600-\u27BF].*$", words, re.MULTILINE
+    )
 
 
 def glossary(book):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimagen.ddpm import cosine_betas, linear_betas
-from minimagen.noise import alpha_sigma, cosine, diffuse, from_betas, linear, randn
+from minimagen.noise import alpha_sigma, cosine, diffuse, expand, from_betas, linear, randn
 
 fixed = settings(max_examples=60)
 SCHEDULES = pytest.mark.parametrize("schedule", [cosine, linear])
@@ -157,3 +157,14 @@ def test_diffuse_agrees_with_diffusers():
     theirs = schedulers.DDPMScheduler(beta_schedule="linear").add_noise(x0, eps, k)
     ours = diffuse(x0, from_betas(linear_betas())[k].float(), eps)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)  # its table is float32
+
+
+def test_expanded_values_multiply_pictures_one_each():
+    values, pictures = torch.tensor([2.0, 3.0]), torch.ones(2, 3, 4, 4)
+    assert expand(values, 4).shape == (2, 1, 1, 1)
+    assert (expand(values, 4) * pictures)[1].unique().tolist() == [3.0]
+    assert expand(torch.ones(2, 5), 4).shape == (2, 5, 1, 1)
+    assert expand(torch.tensor(1.0), 2).shape == (1, 1)
+    assert torch.equal(expand(values, 1), values)
+    with pytest.raises(ValueError, match=r"values must have 1 axes at most, got shape \(2, 5\)"):
+        expand(torch.ones(2, 5), 1)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from minimagen.pixels import from_uint8, grid, resize, to_uint8
+from minimagen.pixels import from_uint8, grid, resize, row, to_pil, to_uint8
 
 EVERY = torch.arange(256, dtype=torch.uint8)
 
@@ -58,3 +58,29 @@ def test_a_grid_lays_pictures_out_row_by_row_on_white(count, rows):
         top, left = i // 3 * 6, i % 3 * 7
         assert (sheet[:, top : top + 4, left : left + 5] == -(i + 1)).all()
     assert (sheet == 1).sum() == sheet.numel() - count * 60
+
+
+def test_a_grid_with_fewer_pictures_than_columns_is_as_wide_as_the_others():
+    assert grid(torch.zeros(2, 3, 4, 4), columns=5, gap=1).shape == (3, 4, 24)
+    assert grid(torch.zeros(2, 3, 4, 4), columns=2, gap=0).shape == (3, 4, 8)
+
+
+def test_a_row_holds_pictures_of_any_size_from_the_top_on_white():
+    small, large = torch.full((3, 2, 3), -1.0), torch.full((3, 5, 4), 0.5)
+    sheet = row([small, large], gap=2)
+    assert sheet.shape == (3, 5, 3 + 2 + 4)
+    assert torch.equal(sheet[:, :2, :3], small)
+    assert torch.equal(sheet[:, :, 5:], large)
+    assert (sheet == 1).sum() == 3 * (3 * 3 + 5 * 2)
+    assert torch.equal(row([small]), small)
+
+
+def test_an_image_holds_the_8_bit_pixels_of_the_picture():
+    picture = from_uint8(torch.arange(60).reshape(3, 4, 5).to(torch.uint8) * 4)
+    image = to_pil(picture)
+    assert (image.mode, image.size) == ("RGB", (5, 4))
+    assert image.getpixel((2, 1)) == tuple(to_uint8(picture)[:, 1, 2].tolist())
+    assert to_pil(3 * torch.ones(3, 1, 1)).getpixel((0, 0)) == (255, 255, 255)
+    for shape in [(4, 4), (1, 4, 4), (2, 3, 4, 4)]:
+        with pytest.raises(ValueError, match=r"picture must be \(3, H, W\), got"):
+            to_pil(torch.zeros(shape))

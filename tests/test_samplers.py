@@ -1,6 +1,7 @@
 """Lesson 06: one loop, several small steps."""
 
 import math
+import weakref
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from minimagen.samplers import (
     ddim,
     dpmpp_2m,
     heun,
+    last,
     sample,
     steps,
 )
@@ -489,3 +491,25 @@ def test_heun_agrees_with_diffusers_step_by_step():
     assert len(got) == len(preds) == 12
     for pred, wanted in zip(preds, got, strict=True):
         torch.testing.assert_close(pred.z, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_last_prediction_is_what_a_run_ends_with_and_the_others_are_let_go():
+    """A run itself holds two predictions, for its steps; of eight, three live at one time."""
+    levels, z = torch.linspace(-5, 5, 8), torch.zeros(1, 2)
+    run = lambda: sample(IdealGaussian(1.0, 0.5), levels, z, ddim())
+    *_, end = run()
+    assert torch.equal(last(run()).x0, end.x0)
+    assert torch.equal(last(run()).logsnr, end.logsnr)
+    references, alive = [], []
+
+    def watched():
+        for pred in run():
+            references.append(weakref.ref(pred))
+            alive.append(sum(reference() is not None for reference in references))
+            yield pred
+
+    last(watched())
+    assert len(alive) == 8
+    assert max(alive) <= 3
+    with pytest.raises(ValueError, match="predictions must hold one prediction or more, got none"):
+        last(iter([]))

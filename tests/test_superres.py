@@ -4,19 +4,19 @@ import math
 
 import pytest
 import torch
+from conftest import TINY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minimagen import superres
 from minimagen.cascade import Stage
+from minimagen.checkpoint import Settings
 from minimagen.conditioning import Cond, Text
 from minimagen.data import batches, crops
 from minimagen.data.shapes import Shapes
 from minimagen.denoiser import Denoiser
 from minimagen.noise import alpha_sigma, cosine, diffuse, linear, randn
-from minimagen.samplers import ddim
 from minimagen.superres import lowres, with_lowres
-from minimagen.thresholding import static
 
 BOTH = pytest.mark.parametrize("schedule", [cosine, linear])
 
@@ -114,7 +114,9 @@ def test_a_stage_shows_its_network_what_lowres_gives():
             return z * 0
 
     below, text = picture(size=4), Text(torch.zeros(2, 1, 4), torch.ones(2, 1, dtype=torch.bool))
-    stage = Stage(16, Denoiser(Net(1, 1)), cosine, 1, 1.0, static, ddim(), aug_level=0.2)
+    stage = Stage(
+        Denoiser(Net(1, 1)), Settings(16, "efficient", TINY["sr"], steps=1, aug_level=0.2)
+    )
     list(stage.run(text, below, [seeded(5), seeded(6)]))
     wanted = lowres(below, 4, 0.2, cosine, [seeded(5), seeded(6)])
     assert torch.equal(seen[0].lowres.image, wanted.image)
@@ -166,8 +168,8 @@ def test_crops_get_the_same_part_of_the_picture_below():
     assert (cond.lowres.image - torch.nn.functional.avg_pool2d(x0, 4)).abs().mean() < 0.05
 
 
-@pytest.mark.parametrize("most", [1.0, 0.3])
-def test_the_levels_of_training_are_uniform(most):
+@pytest.mark.parametrize("max_level", [1.0, 0.3])
+def test_the_levels_of_training_are_uniform(max_level):
     """Kolmogorov and Smirnov's distance over 4000 levels; 1.95 / sqrt(n) is passed once in a
     thousand by chance.
     """
@@ -175,10 +177,10 @@ def test_the_levels_of_training_are_uniform(most):
     drawn = [
         cond.lowres.logsnr
         for _, cond in with_lowres(
-            stream(picture(batch=40, size=4), 100), 2, identity, seeded(), most
+            stream(picture(batch=40, size=4), 100), 2, identity, seeded(), max_level
         )
     ]
-    levels = torch.cat(drawn).sort().values / most
+    levels = torch.cat(drawn).sort().values / max_level
     ranks = torch.arange(1, 4001) / 4000
     assert len(levels) == 4000
     assert (levels - ranks).abs().max() < 1.95 / math.sqrt(4000)

@@ -117,12 +117,12 @@ def test_padding_changes_nothing(encoder):
 
 
 def test_mask_is_true_on_real_tokens_and_states_are_zero_elsewhere(encoder):
-    found = encoder.encode(PROMPTS)
-    assert found.mask.dtype == torch.bool
-    assert found.mask.sum(1).tolist() == [4, 17, 1, 3]  # words and </s>
-    assert found.mask[0].tolist() == [True] * 4 + [False] * 13
-    assert bool((found.tokens[~found.mask] == 0).all())
-    assert bool((found.tokens[found.mask].abs().sum(1) > 0).all())
+    states = encoder.encode(PROMPTS)
+    assert states.mask.dtype == torch.bool
+    assert states.mask.sum(1).tolist() == [4, 17, 1, 3]  # words and </s>
+    assert states.mask[0].tolist() == [True] * 4 + [False] * 13
+    assert bool((states.tokens[~states.mask] == 0).all())
+    assert bool((states.tokens[states.mask].abs().sum(1) > 0).all())
 
 
 def test_states_agree_with_transformers(encoder, t5_folder):
@@ -149,8 +149,8 @@ def test_any_encoder_that_is_no_t5_loads_from_its_folder(tmp_path):
     assert encoder.width == 16
     with torch.no_grad():
         want = reference(input_ids=torch.tensor([[3, 4, 5, 8, 1]])).last_hidden_state
-    found = encoder.encode(["a red circle", PROMPTS[1]])
-    torch.testing.assert_close(found.tokens[:1, :5], want, rtol=0, atol=1e-5)
+    states = encoder.encode(["a red circle", PROMPTS[1]])
+    torch.testing.assert_close(states.tokens[:1, :5], want, rtol=0, atol=1e-5)
 
 
 def test_the_encoder_is_frozen(encoder):
@@ -164,13 +164,15 @@ def test_the_encoder_is_frozen(encoder):
 
 def test_a_prompt_past_the_limit_warns_and_says_where_it_was_cut(encoder):
     prompt = " ".join(["a red circle and"] * 5 + ["a blue star"])  # 23 words: 19 and </s> are kept
-    told = r"prompt 1 is 24 tokens long, the limit is 20: .*'… red circle and a red circle' was cut"
-    with pytest.warns(UserWarning, match=told) as caught:
-        found = encoder.encode(["a heart", prompt])
+    message = (
+        r"prompt 1 is 24 tokens long, the limit is 20: .*'… red circle and a red circle' was cut"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        states = encoder.encode(["a heart", prompt])
     assert [warning.filename for warning in caught] == [__file__]
-    assert found.tokens.shape[1] == 20
+    assert states.tokens.shape[1] == 20
     kept = encoder.encode([" ".join(prompt.split()[:19])])
-    torch.testing.assert_close(found.tokens[1], kept.tokens[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(states.tokens[1], kept.tokens[0], rtol=0, atol=1e-5)
 
 
 def test_a_prompt_of_just_the_limit_does_not_warn(encoder):
@@ -265,10 +267,10 @@ def test_an_unknown_sentence_is_encoded_once(counted, cache):
     encoder, calls = counted
     encode = text.cached(encoder, PROMPTS)
     calls.clear()
-    found = encode(["a star", "a heart", "a star"])
+    states = encode(["a star", "a heart", "a star"])
     assert calls == [["a star"]]
-    assert torch.equal(found.tokens[0], found.tokens[2])
-    torch.testing.assert_close(found.tokens[0], encoder.encode(["a star"]).tokens[0])
+    assert torch.equal(states.tokens[0], states.tokens[2])
+    torch.testing.assert_close(states.tokens[0], encoder.encode(["a star"]).tokens[0])
 
 
 def test_remembered_states_do_not_depend_on_what_was_met_before(encoder):
@@ -316,9 +318,9 @@ shipped = pytest.mark.skipif(
 
 @shipped
 def test_the_shipped_encoder_is_small_and_holds_no_pickle():
-    found = [path for path in SHIPPED.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in found) <= 6_000_000
-    assert {path.suffix for path in found} <= {".json", ".safetensors"}
+    files = [path for path in SHIPPED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 6_000_000
+    assert {path.suffix for path in files} <= {".json", ".safetensors"}
 
 
 @shipped
@@ -328,14 +330,14 @@ def test_the_shipped_encoder_loads_without_a_network():
         "def refuse(*a, **k): raise AssertionError('a socket was opened')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "from minimagen.text import TextEncoder\n"
-        "found = TextEncoder(device='cpu').encode(['a red circle', 'a small blue star'])\n"
-        "print(*found.tokens.shape, found.mask.sum().item())"
+        "text = TextEncoder(device='cpu').encode(['a red circle', 'a small blue star'])\n"
+        "print(*text.tokens.shape, text.mask.sum().item())"
     )
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
     )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.split() == ["2", "5", "128", "9"]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["2", "5", "128", "9"]
 
 
 @shipped

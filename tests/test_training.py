@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import TINY
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -35,7 +36,7 @@ from minimagen.training import (
     train,
     warm_then_cool,
 )
-from minimagen.unet import TINY, UNet
+from minimagen.unet import UNet
 
 ROOT = Path(__file__).parents[1]
 

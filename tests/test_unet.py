@@ -5,15 +5,15 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from conftest import TINY
 
 from minimagen.cascade import Stage
+from minimagen.checkpoint import Settings
 from minimagen.conditioning import Cond, LowRes, Text, stack
 from minimagen.denoiser import TARGETS, Denoiser
+from minimagen.efficient_unet import EfficientUNet, _join
 from minimagen.guidance import guided
-from minimagen.noise import cosine
-from minimagen.samplers import STEPS
-from minimagen.thresholding import dynamic
-from minimagen.unet import PAPER, SHIPPED, TINY, EfficientUNet, UNet, UNetConfig, _join
+from minimagen.unet import PAPER, SHIPPED, UNet, UNetConfig
 
 SELF = replace(TINY["sr"], attention=("self", None))
 KINDS = {
@@ -96,9 +96,14 @@ def test_the_printed_super_resolution_networks_differ_by_their_attention_alone()
     for stage in ("sr256", "sr1024"):
         with torch.device("meta"):
             net = EfficientUNet(PAPER[stage])
-        attention = sum(p.numel() for block in net.attentions() for p in block.parameters())
+        attention = sum(
+            p.numel() for block in net.attentions().values() for p in block.parameters()
+        )
         sizes[stage] = sum(p.numel() for p in net.parameters()) - attention
-        assert len(net.attentions()) == 2  # the last level, on the way down and on the way up
+        assert list(net.attentions()) == [
+            "before.3.8",
+            "after.0.8",
+        ]  # the last level, on the way down and on the way up
     assert sizes["sr256"] == sizes["sr1024"]
 
 
@@ -116,10 +121,11 @@ def test_every_stage_s_network_and_guided_step_run_on_meta(configs, stage):
         torch.ones(2, 7, dtype=torch.bool, device="meta"),
     )
     below = torch.empty(2, 3, size // 4, size // 4, device="meta") if config.lowres else None
-    step = STEPS["ddim"]()
-    how = Stage(
-        size, Denoiser(net), cosine, 2, 3.0, dynamic(0.995), step, 0.1 if config.lowres else None
+    network, aug_level = ("efficient", 0.1) if config.lowres else ("unet", None)
+    settings = Settings(
+        size, network, config, steps=2, weight=3.0, threshold="dynamic", aug_level=aug_level
     )
+    how = Stage(Denoiser(net), settings)
     predictions = list(how.run(text, below))
     assert [pred.x0.shape for pred in predictions] == [(2, 3, size, size)] * 2
     assert predictions[-1].x0.is_meta
@@ -245,7 +251,7 @@ def test_attention_and_pooling_each_carry_the_text(kind):
     for quiet in ("pooling", "attention"):
         net = randomised(kind)
         with torch.no_grad():
-            for block in net.attentions() if quiet == "attention" else []:
+            for block in net.attentions().values() if quiet == "attention" else []:
                 block.text_key_value.weight.zero_()
             if quiet == "pooling":
                 net.reader.mlp[-1].weight.zero_()
@@ -301,12 +307,84 @@ def test_guidance_by_one_doubled_call_is_two_calls(kind):
     z, level, cond = asked(kind)
     level = level[:1].expand(3)
     denoiser = Denoiser(randomised(kind), "eps")
-    told, untold = denoiser(z, level, cond), denoiser(z, level, cond.without_text())
+    with_text = denoiser(z, level, cond)
+    without = denoiser(z, level, cond.without_text())
     got = guided(denoiser, cond, 4.0)(z, level)
-    torch.testing.assert_close(got.eps, 4 * told.eps - 3 * untold.eps, rtol=1e-4, atol=1e-4)
-    assert apart(got.eps, told.eps) > 0.01
+    torch.testing.assert_close(got.eps, 4 * with_text.eps - 3 * without.eps, rtol=1e-4, atol=1e-4)
+    assert apart(got.eps, with_text.eps) > 0.01
     outside = guided(denoiser, cond, 4.0, interval=(50.0, 60.0))(z, level)
-    torch.testing.assert_close(outside.eps, told.eps, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(outside.eps, with_text.eps, rtol=1e-4, atol=1e-4)
+
+
+def test_each_attention_block_gets_the_text_that_was_read_for_it():
+    """Seven blocks of two widths and both kinds."""
+    config = UNetConfig(8, (1, 2), (1, 1), ("self", "cross"), text_width=16, head_width=8)
+    torch.manual_seed(0)
+    net = UNet(config)
+    z, level, cond = asked("base")
+    ready, seen = net.prepare(cond), {}
+    for name, block in net.attentions().items():
+        block.register_forward_hook(
+            lambda module, inputs, out, name=name: seen.__setitem__(name, inputs[1])
+        )
+    net(z, level, ready)
+    assert list(seen) == [
+        "down.0.1",
+        "down.2.1",
+        "middle.1",
+        "up.0.1",
+        "up.1.1",
+        "up.2.1",
+        "up.3.1",
+    ]
+    for name, block in net.attentions().items():
+        keys, values = block.read(net.reader(cond.text)[0])
+        assert torch.equal(seen[name][0], keys)
+        assert torch.equal(seen[name][1], values)
+
+
+def test_what_is_prepared_does_not_depend_on_the_order_of_the_blocks():
+    z, level, cond = asked("base")
+    net = randomised("base")
+    ready = net.prepare(cond)
+    turned = replace(ready, text=dict(reversed(ready.text.items())))
+    assert list(turned.text) != list(ready.text)
+    assert torch.equal(net(z, level, turned), net(z, level, ready))
+
+
+def test_what_another_network_prepared_is_refused():
+    z, level, cond = asked("sr")
+    net, other = randomised("sr"), randomised("sr, self")
+    with pytest.raises(ValueError, match=r"cond must be prepared by .* before.1.1.*got before.0.1"):
+        net(z, level, other.prepare(cond))
+    ready = net.prepare(cond)
+    for text in ({}, {**ready.text, "extra": ready.text["before.1.1"]}):
+        with pytest.raises(ValueError, match="the same attention blocks"):
+            net(z, level, replace(ready, text=text))
+
+
+@BOTH
+@pytest.mark.parametrize("positions", [True, False])
+def test_the_config_says_whether_attention_knows_places(kind, positions):
+    network, config = KINDS[kind]
+    net = network(replace(config, positions=positions))
+    assert {block.placed for block in net.attentions().values()} == {positions}
+
+
+def test_without_positions_the_parameters_are_the_same_and_the_picture_is_not():
+    z, level, cond = asked("base")
+    net = randomised("base")
+    other = UNet(replace(TINY["base"], positions=False))
+    other.load_state_dict(net.state_dict())
+    assert apart(net(z, level, cond), other(z, level, cond)) > 0.01
+
+
+def test_a_seed_gives_the_fresh_weights_that_it_always_gave():
+    """The parts are made in the order of the way: training began from these numbers."""
+    sums = {"base": 3211.10156202, "sr": 1621.95383635, "sr, self": 1547.94898970}
+    for kind in KINDS:
+        weights = [parameter.double().abs().sum().item() for parameter in fresh(kind).parameters()]
+        assert sum(weights) == pytest.approx(sums[kind], rel=1e-6)
 
 
 @BOTH
@@ -324,9 +402,9 @@ def test_every_normalisation_has_the_groups_of_the_config(kind):
     network, config = KINDS[kind]
     for groups in (1, 4):
         modules = list(network(replace(config, groups=groups)).modules())
-        found = [module.num_groups for module in modules if isinstance(module, torch.nn.GroupNorm)]
-        assert len(found) > 5
-        assert set(found) == {groups}
+        counts = [module.num_groups for module in modules if isinstance(module, torch.nn.GroupNorm)]
+        assert len(counts) > 5
+        assert set(counts) == {groups}
 
 
 # the skips of the Efficient U-Net

@@ -57,6 +57,12 @@ def test_the_kl_agrees_with_torch_distributions():
     )
 
 
+def test_the_other_gaussian_is_the_standard_one_unless_said():
+    mean, variance = torch.tensor([0.0, 3.0]), torch.tensor([0.25, 2.0])
+    standard = gaussian_kl(mean, variance, torch.zeros(2), torch.ones(2))
+    assert torch.equal(gaussian_kl(mean, variance), standard)
+
+
 def test_the_prior_term_has_its_golden_value():
     every_pixel = from_uint8(torch.arange(256)).reshape(1, 1, 16, 16)
     assert (prior(every_pixel, linear_betas()) / math.log(2)).item() == pytest.approx(

@@ -63,9 +63,9 @@ def fetch(package: str, folder: Path) -> Path:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != wanted:
-        raise ValueError(f"{archive}: sha256 must be {wanted}, got {found}")
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if sha256 != wanted:
+        raise ValueError(f"{archive}: sha256 must be {wanted}, got {sha256}")
     return archive
 
 
@@ -119,13 +119,13 @@ def concepts(archive: Path) -> dict[str, dict]:
 def drawings(archive: Path) -> dict[str, dict]:
     """Code point -> SVG body, width and height of every icon in an icon package."""
     icons, chars = json.loads(read(archive, "icons.json")), json.loads(read(archive, "chars.json"))
-    found = {}
+    records = {}
     for code, name in chars.items():
         icon = icons["icons"].get(name)
         if icon is not None:  # the few aliases are mirrored skin tones
             sides = {side: icon.get(side, icons[side]) for side in ("width", "height")}
-            found.setdefault(key(code), {**sides, "svg": icon["body"]})
-    return found
+            records.setdefault(key(code), {**sides, "svg": icon["body"]})
+    return records
 
 
 def emoji(style: str, folder: Path) -> Iterator[dict]:
@@ -206,14 +206,14 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=DATA, help="the folder to write into (default: data/)"
     )
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        files = build(given.packages or Path(temporary), given.out)
+        files = build(options.packages or Path(temporary), options.out)
     sums = "".join(
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(given.out)}\n"
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(options.out)}\n"
         for file in files
     )
-    write(given.out / "SHA256SUMS", lambda temporary: temporary.write_text(sums))
+    write(options.out / "SHA256SUMS", lambda temporary: temporary.write_text(sums))
     print(sums, end="")
 
 

@@ -33,6 +33,9 @@ SOLUTIONS = NOTEBOOKS / "solutions"
 STUB = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION$", re.MULTILINE | re.DOTALL
 )
+# Seconds that a cell, a kernel's start or an output may take. A busy machine may be slow: the limit
+# is only there to end what would never end. The Makefile gives nbval the same.
+LIMIT = 3600
 RUN_TIME = re.compile(r"(Measured run time: )(\?|\d+ s)")
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -97,8 +100,8 @@ def normal(book: NotebookNode) -> NotebookNode:
         cell = make(source, metadata=metadata, id=_id(old, source, used))
         if old.cell_type == "code":
             cell.outputs, cell.execution_count = old.get("outputs", []), old.get("execution_count")
-        if found := grading(cell):
-            cell.metadata["nbgrader"] = found
+        if grade := grading(cell):
+            cell.metadata["nbgrader"] = grade
         cells.append(cell)
     return nbformat.v4.new_notebook(cells=cells, metadata=KERNEL, nbformat_minor=5)
 
@@ -134,10 +137,10 @@ def execute(book: NotebookNode, folder: Path) -> tuple[NotebookNode, float]:
     from nbclient import NotebookClient
 
     start = time.perf_counter()
-    options = {"timeout": 600, "record_timing": False, "coalesce_streams": True}
-    NotebookClient(
-        book, kernel_name="python3", resources={"metadata": {"path": str(folder)}}, **options
-    ).execute()
+    options = {"record_timing": False, "coalesce_streams": True, "raise_on_iopub_timeout": True}
+    limits = dict.fromkeys(("timeout", "iopub_timeout", "startup_timeout"), LIMIT)
+    place = {"metadata": {"path": str(folder)}}
+    NotebookClient(book, kernel_name="python3", resources=place, **options, **limits).execute()
     return book, time.perf_counter() - start
 
 
@@ -167,8 +170,8 @@ def measured(book: NotebookNode, seconds: float, refresh: bool) -> NotebookNode:
     asked for.
     """
     for cell in book.cells:
-        found = RUN_TIME.search(cell.source) if cell.cell_type == "markdown" else None
-        if found and (refresh or found[2] == "?"):
+        stated = RUN_TIME.search(cell.source) if cell.cell_type == "markdown" else None
+        if stated and (refresh or stated[2] == "?"):
             cell.source = RUN_TIME.sub(rf"\g<1>{math.ceil(seconds)} s", cell.source)
     return book
 
@@ -208,7 +211,7 @@ def take_in(draft: Path) -> Path:
     if path.exists():
         stored = normal(nbformat.read(path, as_version=4))
         book = settle(book, stored, refresh=False)
-        times = [found[2] for cell in stored.cells if (found := RUN_TIME.search(cell.source))]
+        times = [match[2] for cell in stored.cells if (match := RUN_TIME.search(cell.source))]
         for cell in book.cells:
             if times and cell.cell_type == "markdown":
                 cell.source = RUN_TIME.sub(rf"\g<1>{times[0]}", cell.source)
@@ -235,19 +238,16 @@ def sources(names: list[str]) -> list[Path]:
     """
     if not names:
         return sorted(SOLUTIONS.glob("*.ipynb"))
-    found = []
+    paths = []
     for name in names:
-        paths = (
-            [take_in(Path(name))]
-            if name.endswith(".py")
-            else sorted(SOLUTIONS.glob(f"{name}*.ipynb"))
-        )
-        if not paths:
+        is_draft = name.endswith(".py")
+        meant = [take_in(Path(name))] if is_draft else sorted(SOLUTIONS.glob(f"{name}*.ipynb"))
+        if not meant:
             raise ValueError(
                 f"names must be the beginnings of notebooks in notebooks/solutions, got {name!r}"
             )
-        found += paths
-    return found
+        paths += meant
+    return paths
 
 
 def main() -> None:

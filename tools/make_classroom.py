@@ -4,6 +4,7 @@ folder of your own.
     python -m tools.make_classroom ../course               every lesson that has exercises
     python -m tools.make_classroom ../course 02 03         these lessons
     python -m tools.make_classroom ../course 02 --replace  write what the course has of them again
+    python -m tools.make_classroom ../course --limit 600   a cell may take ten minutes when graded
 
 Written are `source/ps02/`, which holds the lesson with its solutions, and `nbgrader_config.py`;
 nbgrader makes the rest, and docs/TEACHING.md says how. What is there already stays as it is, since
@@ -23,6 +24,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 BESIDE = ("GLOSSARY.md", "NOTATION.md")  # the lessons link to them
 # the tag of a cell that nbclient, and so nbgrader, does not run; JupyterLab runs it as any other
 SKIPPED = "skip-execution"
+# Seconds after which an answer is taken for one that never ends; a check takes less than one.
+LIMIT = 120
 SET_UP = {
     "grade": False,
     "grade_id": "setup",
@@ -43,11 +46,9 @@ c.CourseDirectory.course_id = "minimagen"
 # What stands where the answer will be, as in the lessons.
 c.ClearSolutions.code_stub = {"python": "..."}
 
-# Seconds that a cell may take: after that, the check of an answer that never ends is wrong, and
-# the next one runs. The second line is how long a busy machine may take to hand over what a cell
-# printed.
-c.Execute.timeout = 120
-c.Execute.iopub_timeout = 60
+# Seconds that a cell, the kernel's start and the hand-over of what a cell printed may take: after
+# that, the check of an answer that never ends is wrong, and the next one runs.
+c.Execute.timeout = c.Execute.iopub_timeout = c.Execute.startup_timeout = LIMIT
 # Grading runs set-up, answers, checks, and what a student has added. To run the demonstrations
 # too, name a tag that no cell has, and allow a cell 300 seconds.
 c.Execute.skip_cells_with_tag = "skip-execution"
@@ -67,14 +68,14 @@ c.FileNameCollectorPlugin.named_regexp = (
 
 def exercises(book: NotebookNode) -> list[checks.Exercise]:
     """The exercises of a lesson in their order, with points and minutes."""
-    found = []
+    registered = []
     for cell in book.cells:
         for tag in cell.metadata.get("tags", ()):
             if tag.startswith("grade-"):
                 number = tag.partition("-")[2]
                 getattr(checks, f"ex_{number.replace('.', '_')}")  # loads the lesson's checks
-                found.append(checks.EXERCISES[number])
-    return found
+                registered.append(checks.EXERCISES[number])
+    return registered
 
 
 def assignment(book: NotebookNode) -> NotebookNode:
@@ -98,15 +99,15 @@ def sources(names: list[str]) -> list[Path]:
 
     Raises `ValueError` for a name that means none.
     """
-    found = []
+    paths = []
     for name in names or [""]:
-        paths = sorted((NOTEBOOKS / "solutions").glob(f"{name}*.ipynb"))
-        if not paths:
+        meant = sorted((NOTEBOOKS / "solutions").glob(f"{name}*.ipynb"))
+        if not meant:
             raise ValueError(
                 f"names must be the beginnings of lessons in notebooks/solutions, got {name!r}"
             )
-        found += paths
-    return found
+        paths += meant
+    return paths
 
 
 def write_assignment(book: NotebookNode, path: Path, replace: bool) -> bool:
@@ -123,26 +124,29 @@ def write_assignment(book: NotebookNode, path: Path, replace: bool) -> bool:
     return True
 
 
-def make(course: Path, names: list[str], replace: bool = False) -> str:
+def make(course: Path, names: list[str], replace: bool = False, limit: int = LIMIT) -> str:
     """Make the course, or add these lessons to it -> a table of assignments, exercises, points and
     minutes.
 
-    Raises `ValueError` where a name means no lesson. A lesson without exercises is no assignment.
+    limit: seconds that a cell may take when it is graded, >= 1. Raises `ValueError` on a smaller
+    one, and where a name means no lesson. A lesson without exercises is no assignment.
     """
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1 second, got {limit}")
     rows = [f"{'assignment':<12}{'lesson':<34}{'exercises':>10}{'points':>8}{'minutes':>9}"]
     for path in sources(names):
         book = nbformat.read(path, as_version=4)
-        asked = exercises(book)
-        if not asked:
+        graded = exercises(book)
+        if not graded:
             continue
         name = f"ps{path.name[:2]}"
         written = write_assignment(assignment(book), course / "source" / name / path.name, replace)
-        sums = (len(asked), sum(one.points for one in asked), sum(one.minutes for one in asked))
-        row = f"{name:<12}{path.stem:<34}{sums[0]:>10}{sums[1]:>8}{sums[2]:>9}"
+        points, minutes = sum(e.points for e in graded), sum(e.minutes for e in graded)
+        row = f"{name:<12}{path.stem:<34}{len(graded):>10}{points:>8}{minutes:>9}"
         rows.append(row if written else f"{row}  left as it was")
     config = course / "nbgrader_config.py"
     if not config.exists():
-        config.write_text(CONFIG, encoding="utf-8")
+        config.write_text(CONFIG.replace("LIMIT", str(limit)), encoding="utf-8")
     return "\n".join(rows)
 
 
@@ -158,9 +162,16 @@ def main() -> None:
     parser.add_argument(
         "--replace", action="store_true", help="write assignments again that the course has already"
     )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=LIMIT,
+        metavar="SECONDS",
+        help="how long a cell may take when a new course is graded; default: %(default)s",
+    )
     arguments = parser.parse_args()
     try:
-        print(make(arguments.course, arguments.names, arguments.replace))
+        print(make(arguments.course, arguments.names, arguments.replace, arguments.limit))
     except ValueError as error:
         parser.error(str(error))
 

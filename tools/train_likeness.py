@@ -1,4 +1,4 @@
-"""Train the network that recognises emoji (`minimagen/evaluation/likeness.py`): `python -m
+"""Train the network that recognises emoji, which is `minimagen.evaluation.likeness`: `python -m
 tools.train_likeness`.
 
 A batch holds pictures of one style, each twice, spoilt in two different ways: bent, shifted,
@@ -18,11 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from experiments._common import processor, write_json
 from minimagen import pixels
 from minimagen.data.emoji import STYLES, rasters
 from minimagen.evaluation.likeness import SIDE, Likeness, trim
 from minimagen.evaluation.metrics import pooled_features, retrieval
-from minimagen.files import processor, write
+from minimagen.files import write
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 BATCH, PEAK, HEAT = 128, 2e-3, 0.07
@@ -57,39 +58,34 @@ def spoil(x: Tensor, generator: torch.Generator) -> Tensor:
     return x + 0.25 * some(1, 1, 1).abs() * torch.randn(x.shape, generator=generator)
 
 
+@torch.no_grad()
 def marks(net: Likeness, real: dict[str, Tensor]) -> dict:
     """The share of spoilt drawings whose nearest real one is the right one, by these features and
     by mean colours.
     """
-    found = {}
+    shares = {}
     for style, pictures in real.items():
         generator = torch.Generator().manual_seed(1)
         rows = torch.randperm(len(pictures), generator=generator)[:512]
         poor = spoil(pictures[rows], generator)
         judges = {"likeness": net, "mean colours": pooled_features}
-        found[style] = {
+        shares[style] = {
             name: retrieval(judge(poor), judge(pictures), rows).share()
             for name, judge in judges.items()
         }
-    return found
+    return shares
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--out", type=Path, default=DATA / "likeness")
-    given = parser.parse_args()
-    torch.manual_seed(0)
-    net, generator, began = Likeness(), torch.Generator().manual_seed(0), time.time()
-    real = {style: drawings(style) for style in STYLES}
+def train(net: Likeness, real: dict[str, Tensor], steps: int) -> list[dict]:
+    """Train on the styles in turn -> the log, a line for each 200 steps."""
+    generator, began, log = torch.Generator().manual_seed(0), time.time(), []
     optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK, total_steps=given.steps)
-    log = []
-    for step in range(1, given.steps + 1):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK, total_steps=steps)
+    for step in range(1, steps + 1):
         pictures = real[tuple(STYLES)[step % 2]]
         x = pictures[torch.randperm(len(pictures), generator=generator)[:BATCH]]
-        ours, theirs = net(spoil(x, generator)), net(spoil(x, generator))
-        logits, truth = ours @ theirs.T / HEAT, torch.arange(len(x))
+        first, second = net(spoil(x, generator)), net(spoil(x, generator))
+        logits, truth = first @ second.T / HEAT, torch.arange(len(x))
         loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
         optimizer.zero_grad()
         loss.backward()
@@ -98,29 +94,36 @@ def main() -> None:
         if step % 200 == 0:
             log.append({"step": step, "loss": round(loss.item(), 4)})
             print(log[-1], f"{time.time() - began:.0f} s", flush=True)
-    with torch.no_grad():
-        net.load_state_dict(
-            {name: tensor.bfloat16().float() for name, tensor in net.state_dict().items()}
-        )
-        told = {
-            "steps": given.steps,
-            "batch": BATCH,
-            "seconds": round(time.time() - began),
-            "machine": processor(),
-        }
-        told |= {
-            "threads": torch.get_num_threads(),
-            "top 1 of 512 spoilt drawings": marks(net.eval(), real),
-            "log": log,
-        }
-    given.out.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.bfloat16() for name, tensor in net.state_dict().items()}
-    write(given.out / "weights.safetensors", lambda path: save_file(weights, path))
-    write(
-        given.out / "training_log.json",
-        lambda path: path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8"),
+    return log
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=" ".join(__doc__.partition(":")[0].split()))
+    parser.add_argument("--steps", type=int, default=1500, help="of training (default: 1500)")
+    parser.add_argument(
+        "--out", type=Path, default=DATA / "likeness", help="folder (default: data/likeness)"
     )
-    print(json.dumps(told["top 1 of 512 spoilt drawings"]))
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    net, began = Likeness(), time.time()
+    real = {style: drawings(style) for style in STYLES}
+    log = train(net, real, options.steps)
+    # What is judged is what is kept: the weights in bfloat16.
+    weights = {name: tensor.bfloat16() for name, tensor in net.state_dict().items()}
+    net.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    shares = marks(net.eval(), real)
+    metadata = {
+        "steps": options.steps,
+        "batch": BATCH,
+        "seconds": round(time.time() - began),
+        "machine": processor(),
+        "threads": torch.get_num_threads(),
+        "top 1 of 512 spoilt drawings": shares,
+        "log": log,
+    }
+    write(options.out / "weights.safetensors", lambda path: save_file(weights, path))
+    write_json(options.out / "training_log.json", metadata)
+    print(json.dumps(shares))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ from minimagen.cli.parser import parser
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a mistake in what was asked prints one line and gives exit status 2."""
-    for stream in (
-        sys.stdout,
-        sys.stderr,
-    ):  # an emoji in a prompt must not stop a terminal that cannot show it
+    for stream in (sys.stdout, sys.stderr):
+        # An emoji in a prompt must not stop a terminal that cannot show it.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     args = parser().parse_args(arguments)
@@ -22,9 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
                 f"minimagen: note: {message}", file=sys.stderr
             )
             return args.run(args) or 0
-    except (
-        BrokenPipeError
-    ):  # whoever read the output has read enough; what is left must not complain at exit
+    except BrokenPipeError:
+        # Whoever read the output has read enough; what is left must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError, FloatingPointError) as error:

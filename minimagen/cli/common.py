@@ -1,58 +1,53 @@
-"""What several commands share: the cascade as the flags want it, progress bars, the metadata of a
-picture.
-"""
+"""What several commands share: the cascade as the flags want it, progress bars, metadata."""
 
 import argparse
 import sys
 import time
-from dataclasses import replace
 
 from minimagen import __version__
 
+BASE_FLAGS = ("steps", "sampler", "weight", "threshold", "percentile")
+UPPER_FLAGS = ("steps", "sampler", "aug_level")
+# Of a stage's settings, all that it takes to draw the picture again.
+DRAWN_BY = ("size", "steps", "sampler", "weight", "threshold", "percentile", "aug_level")
+
 
 def with_flags(cascade, args: argparse.Namespace):
-    """The cascade as the flags want it: weight and threshold speak of the base, aug-level of the
-    other stages.
+    """The cascade as the flags want it.
+
+    Weight and threshold speak of the base, aug-level of the other stages. Raises `ValueError` on a
+    flag that has nothing to speak of.
     """
-    from minimagen.cascade import Cascade, stage_of
+    from minimagen.cascade import Cascade
 
     stages = cascade.up_to(args.size)
     if args.aug_level is not None and len(stages) == 1:
         raise ValueError(
             "aug-level belongs to the super-resolution stages, but only the base was asked for"
         )
-    settings = []
-    for i, given in enumerate(cascade.settings[: len(stages)]):
-        flags = (
-            ("steps", "sampler", "aug_level")
-            if i
-            else ("steps", "sampler", "weight", "threshold", "percentile")
-        )
-        asked = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
-        settings.append(replace(given, **asked))
-    if args.percentile is not None and settings[0].threshold != "dynamic":
+    flags = {name: value for name, value in vars(args).items() if value is not None}
+    changes = lambda names: {name: flags[name] for name in names if name in flags}
+    base = stages[0].with_settings(**changes(BASE_FLAGS))
+    upper = [stage.with_settings(**changes(UPPER_FLAGS)) for stage in stages[1:]]
+    if args.percentile is not None and base.settings.threshold != "dynamic":
         raise ValueError(
-            f"percentile belongs to the dynamic threshold, got it with {settings[0].threshold}"
+            f"percentile belongs to the dynamic threshold, got it with {base.settings.threshold}"
         )
-    return Cascade(
-        cascade.encoder,
-        [stage_of(stage.denoiser, s) for stage, s in zip(stages, settings, strict=True)],
-        settings,
-    )
+    return Cascade(cascade.encoder, [base, *upper])
 
 
 def metadata(cascade, prompt: str, seed: int, args: argparse.Namespace) -> dict:
     """What a picture's metadata says: all that it takes to draw it again."""
-    names = ("size", "steps", "sampler", "weight", "threshold", "percentile", "aug_level")
-    stages = [{name: getattr(settings, name) for name in names} for settings in cascade.settings]
-    told = {
+    content = {
         "prompt": prompt,
         "seed": seed,
         "version": __version__,
         "weights": args.weights or "shipped",
-        "stages": stages,
+        "stages": [
+            {name: getattr(stage.settings, name) for name in DRAWN_BY} for stage in cascade.stages
+        ],
     }
-    return {**told, "text_encoder": args.text_encoder} if args.text_encoder else told
+    return {**content, "text_encoder": args.text_encoder} if args.text_encoder else content
 
 
 class ProgressBars:

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from functools import partial
 
 from minimagen.cli.common import ProgressBars, metadata, with_flags
 
@@ -25,15 +26,14 @@ def draw(args: argparse.Namespace) -> None:
     pictures = cascade.draw(args.prompt, args.seed, watch=bars.watch)
     bars.close()
     for i, prompt in enumerate(args.prompt):
-        told = PngInfo()
-        told.add_text(
-            "minimagen",
-            json.dumps(metadata(cascade, prompt, args.seed + i, args), ensure_ascii=True),
-        )
-        told.add_itxt("Description", prompt)
-        sheet = side_by_side([pixels.to_uint8(stage[i].cpu()) for stage in pictures])
+        info = PngInfo()
+        settings = metadata(cascade, prompt, args.seed + i, args)
+        info.add_text("minimagen", json.dumps(settings, ensure_ascii=True))
+        info.add_itxt("Description", prompt)
+        sheet = pixels.to_pil(pixels.row([stage[i].cpu() for stage in pictures], gap=8))
         path = out / f"{i:02d}-{_slug(prompt)}.png"
-        write(path, lambda temporary: sheet.save(temporary, "PNG", pnginfo=told, optimize=True))  # noqa: B023  (called at once)
+        save = partial(sheet.save, format="PNG", pnginfo=info, optimize=True)
+        write(path, save)
         print(f"{path}  {prompt}")
     for size, spent in bars.seconds.items():
         print(f"{size:>5} pixels: {spent / len(args.prompt):6.2f} s a picture")
@@ -41,22 +41,6 @@ def draw(args: argparse.Namespace) -> None:
         f"together {time.monotonic() - began:.1f} s, peak memory {peak_memory():.2f} GB, on "
         f"{_machine(cascade)}"
     )
-
-
-def side_by_side(pictures: list):
-    """The stages of one picture, smallest first, on one white sheet: uint8 (3, H, W) tensors -> PIL
-    image.
-    """
-    from PIL import Image
-
-    gap = 8
-    sides = [picture.shape[-1] for picture in pictures]
-    sheet = Image.new("RGB", (sum(sides) + gap * (len(sides) - 1), max(sides)), "white")
-    left = 0
-    for picture, side in zip(pictures, sides, strict=True):
-        sheet.paste(Image.fromarray(picture.permute(1, 2, 0).numpy()), (left, 0))
-        left += side + gap
-    return sheet
 
 
 def _check_prompts(prompts: list[str]) -> None:
@@ -69,16 +53,12 @@ def _check_prompts(prompts: list[str]) -> None:
 
 
 def _slug(prompt: str) -> str:
-    return (
-        "-".join(
-            "".join(c if c.isascii() and c.isalnum() else " " for c in prompt.lower()).split()
-        )[:60]
-        or "picture"
-    )
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in prompt.lower()).split()
+    return "-".join(words)[:60] or "picture"
 
 
 def peak_memory() -> float:
-    """The most memory this process has held, in GB (10^9 bytes)."""
+    """The peak of this process's memory, in GB (10^9 bytes)."""
     try:
         import resource
     except ImportError:  # Windows has no such count
@@ -91,8 +71,6 @@ def _machine(cascade) -> str:
     import torch
 
     device = next(cascade.stages[0].denoiser.parameters()).device
-    return (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{torch.get_num_threads()} threads of {os.cpu_count()} CPU cores"
-    )
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads of {os.cpu_count()} CPU cores"

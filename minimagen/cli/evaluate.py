@@ -86,7 +86,8 @@ def info(args: argparse.Namespace) -> None:
         f"text encoder: {cascade.encoder.name}, {cascade.encoder.width} wide, up to "
         f"{cascade.encoder.limit} tokens"
     )
-    for stage, settings in zip(cascade.stages, cascade.settings, strict=True):
+    for stage in cascade.stages:
+        settings = stage.settings
         count = sum(p.numel() for p in stage.denoiser.parameters())
         print(
             f"{settings.size:>5} pixels: {settings.network}, {count / 1e6:.2f} M parameters, "

@@ -44,6 +44,11 @@ def parser() -> argparse.ArgumentParser:
     _draw_parser(commands)
     _train_parser(commands)
     _evaluate_parser(commands)
+    _info_parser(commands)
+    return parser
+
+
+def _info_parser(commands) -> None:
     sub = commands.add_parser(
         "info",
         help="say what the weights are and how they are sampled",
@@ -52,7 +57,6 @@ def parser() -> argparse.ArgumentParser:
     )
     _weights_flags(sub)
     sub.set_defaults(run=info)
-    return parser
 
 
 def _draw_parser(commands) -> None:
@@ -106,12 +110,18 @@ def _train_parser(commands) -> None:
         help=f"{described(DATASETS)}, or a folder of your own: pictures and a metadata.jsonl "
         'with a line {"file_name": "a.png", "text": "a red kite"} for each (default: shapes)',
     )
+    _run_flags(sub)
+    _recipe_flags(sub)
     sub.add_argument(
-        "--profile",
-        choices=("cpu", "gpu"),
-        default="cpu",
-        help="numbers for 2 CPU cores, or for a GPU with bf16",
+        "--text-encoder",
+        help="folder or hub name of a frozen text encoder (default: the shipped small T5)",
     )
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+    sub.set_defaults(run=train)
+
+
+def _run_flags(sub) -> None:
+    """Where a training run lives, and what it goes on from."""
     sub.add_argument(
         "--out",
         required=True,
@@ -124,6 +134,16 @@ def _train_parser(commands) -> None:
         "--from",
         dest="source",
         help="begin with the weights in this stage's folder, not with random ones",
+    )
+
+
+def _recipe_flags(sub) -> None:
+    """Which recipe, and what in it is changed."""
+    sub.add_argument(
+        "--profile",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="numbers for 2 CPU cores, or for a GPU with bf16",
     )
     sub.add_argument(
         "--steps", type=_positive, help="optimiser steps in all (default: the recipe's)"
@@ -147,12 +167,6 @@ def _train_parser(commands) -> None:
         help="the network in bf16 on a CPU too: about 1.5 times as fast on a Xeon with AMX, no "
         "faster without",
     )
-    sub.add_argument(
-        "--text-encoder",
-        help="folder or hub name of a frozen text encoder (default: the shipped small T5)",
-    )
-    sub.add_argument("--quiet", action="store_true", help="no progress bar")
-    sub.set_defaults(run=train)
 
 
 def _evaluate_parser(commands) -> None:
@@ -162,6 +176,23 @@ def _evaluate_parser(commands) -> None:
         description="Draw captions of shapes, read the objects back out of the pictures, and "
         "print the shares that are right.",
     )
+    _caption_flags(sub)
+    sub.add_argument("--size", type=int, default=64, help="the stage to score (default: 64)")
+    sub.add_argument(
+        "--seed", type=_whole, default=0, help="the same seed gives the same pictures (default: 0)"
+    )
+    sub.add_argument(
+        "--batch", type=_positive, default=32, help="pictures drawn together (default: 32)"
+    )
+    sub.add_argument("--out", help="also write the figures to this JSON file")
+    _sampling_flags(sub)
+    _weights_flags(sub)
+    sub.add_argument("--quiet", action="store_true", help="no progress bars")
+    sub.set_defaults(run=evaluate)
+
+
+def _caption_flags(sub) -> None:
+    """Which captions are drawn and scored."""
     sub.add_argument(
         "--captions", type=_positive, default=512, help="how many captions (default: 512)"
     )
@@ -183,18 +214,6 @@ def _evaluate_parser(commands) -> None:
         choices=KINDS,
         help="captions of one kind, where the data set has kinds (default: all)",
     )
-    sub.add_argument("--size", type=int, default=64, help="the stage to score (default: 64)")
-    sub.add_argument(
-        "--seed", type=_whole, default=0, help="the same seed gives the same pictures (default: 0)"
-    )
-    sub.add_argument(
-        "--batch", type=_positive, default=32, help="pictures drawn together (default: 32)"
-    )
-    sub.add_argument("--out", help="also write the figures to this JSON file")
-    _sampling_flags(sub)
-    _weights_flags(sub)
-    sub.add_argument("--quiet", action="store_true", help="no progress bars")
-    sub.set_defaults(run=evaluate)
 
 
 def _sampling_flags(sub) -> None:
@@ -241,11 +260,13 @@ def _weights_flags(sub) -> None:
     )
 
 
-def _whole(text: str, least: int = 0) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text}")
+def _whole(text: str, minimum: int = 0) -> int:
+    if not text.isdecimal() or int(text) < minimum:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least {minimum}, got {text}"
+        )
     return int(text)
 
 
 def _positive(text: str) -> int:
-    return _whole(text, least=1)
+    return _whole(text, minimum=1)

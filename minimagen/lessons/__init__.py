@@ -1,3 +1,4 @@
-"""Everything that notebooks need beside the library: set-up, figures, the checks of the exercises,
-the count of it all.
+"""What notebooks need beside the library: set-up, figures, the checks of the exercises, a count.
+
+A notebook writes `from minimagen.lessons import checks, lesson`.
 """

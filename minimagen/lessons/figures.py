@@ -11,22 +11,20 @@ from torch import Tensor
 
 from minimagen import pixels
 
-# Okabe and Ito 2008: safe for the colour-blind; the dashes tell two lines apart without any colour.
+# The colours of lessons.mplstyle, for a figure that names one.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ("-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)))
-DPI = 100
+DPI = 100  # given to every saved figure, since a notebook's backend may have set its own
 # colours in a shown figure: a picture of noise hardly compresses, and a notebook should stay small
 TONES = 128
 
 
 def show(figure, alt: str) -> None:
-    """Show a matplotlib figure with its description, and close it. The same figure gives the same
-    bytes in every run.
+    """Show a matplotlib figure with its description, and close it.
 
-    alt: what the figure shows, in a sentence or two, for a reader who does not see it. It is kept
-    in the output's metadata (nbconvert makes the picture's alternative text of it) and in the PNG
-    file; JupyterLab reads neither, so it also stands folded beneath. Raises `ValueError` when alt
-    says less than 20 characters.
+    The same figure gives the same bytes in every run. alt: what the figure shows, in a sentence or
+    two, for a reader who does not see it. It is kept in the output's metadata (nbconvert makes the
+    picture's alternative text of it) and in the PNG file; JupyterLab reads neither, so it also
+    stands folded beneath. Raises `ValueError` when alt says less than 20 characters.
     """
     from IPython.display import display
 
@@ -86,12 +84,11 @@ def strip(
     rows: Sequence[str] | None = None,
     side: float = 1.25,
 ):
-    """Pictures side by side, or in rows: (N, C, H, W), or (R, N, C, H, W) with a name for each row
-    -> figure.
+    """Pictures side by side, or in rows: (N, C, H, W) or (R, N, C, H, W) -> figure.
 
-    Values in [-1, 1], C = 1 or 3; what lies outside is cut off, as a screen does. titles: one a
-    column. side: inches of each. Raises `ValueError` on another shape, or on a wrong number of
-    titles or rows.
+    rows: a name for each row. Values in [-1, 1], C = 1 or 3; what lies outside is cut off, as a
+    screen does. titles: one a column. side: inches of each. Raises `ValueError` on another shape,
+    or on a wrong number of titles or rows.
     """
     import matplotlib.pyplot as plt
 
@@ -120,8 +117,9 @@ def strip(
 
 
 def curves(x, lines: Mapping[str, Sequence], xlabel: str, ylabel: str, ax=None):
-    """Named lines over one x, each with its own colour and dashes, and a legend -> figure. ax: draw
-    into these axes instead.
+    """Named lines over one x, each with its own colour and dashes, and a legend -> figure.
+
+    ax: draw into these axes instead of a new figure.
     """
     import matplotlib.pyplot as plt
 
@@ -134,11 +132,10 @@ def curves(x, lines: Mapping[str, Sequence], xlabel: str, ylabel: str, ax=None):
 
 
 def density(sets: Mapping[str, Tensor], limit: float, bins: int = 60):
-    """Points in the plane, one panel a set: {name: (N, 2)} -> figure of two-dimensional histograms
-    over [-limit, limit].
+    """Points in the plane, one panel a set: {name: (N, 2)} -> figure.
 
-    Each is scaled to its own largest bin, darker is more. Raises `ValueError` where points are not
-    (N, 2).
+    A panel is a two-dimensional histogram over [-limit, limit], scaled to its own largest bin,
+    darker is more. Raises `ValueError` where points are not (N, 2).
     """
     import matplotlib.pyplot as plt
 

@@ -1,5 +1,6 @@
-"""What a notebook calls `lesson`: set-up, verdicts and figures, under one name. How a lesson is
-written: CONTRIBUTING.md.
+"""What a notebook calls `lesson`: set-up, verdicts and figures, under one name.
+
+How a lesson is written: CONTRIBUTING.md.
 """
 
 from minimagen.lessons.figures import COLOURS, curves, density, explore, show, strip

@@ -1,5 +1,6 @@
-"""`python -m minimagen.lessons.report report` counts, lesson by lesson, what is derived, checked
-and asked.
+"""`python -m minimagen.lessons.report` counts what the lessons hold.
+
+Of each: equations, their checks, exercises, and the stored wrong answers that these reject.
 """
 
 import argparse
@@ -12,8 +13,9 @@ from minimagen.lessons.setup import checkout
 
 
 def count(notebook: Path, answers: Path) -> dict[str, int]:
-    """What one lesson holds: {"equations", "checks", "exercises", "rejected"}; the stored wrong
-    answers are judged anew.
+    """What one lesson holds: {"equations", "checks", "exercises", "rejected"} -> how many.
+
+    The stored wrong answers are judged anew.
     """
     from minimagen.lessons import checks
 
@@ -64,9 +66,7 @@ def report() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m minimagen.lessons.lesson", description="count what the lessons hold"
-    )
-    parser.add_argument("what", choices=["report"])
-    parser.parse_args()
+    argparse.ArgumentParser(
+        prog="python -m minimagen.lessons.report", description="count what the lessons hold"
+    ).parse_args()
     print(report())

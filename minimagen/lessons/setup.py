@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minimagen.lessons.figures import COLOURS, DASHES, DPI
+STYLE = Path(__file__).with_name("lessons.mplstyle")
 
 
 def setup(seed: int, threads: int | None = 1) -> None:
-    """Begin a lesson: seed every generator, fix the threads, print three digits, give every figure
-    one look.
+    """Begin a lesson: generators seeded, threads fixed, three digits printed, one look of figures.
 
     seed: a whole number >= 0. threads: a whole number >= 1, or None for all cores (numbers then
     move in the sixth digit with the machine: print verdicts only). Raises `ValueError` on anything
@@ -30,41 +29,27 @@ def setup(seed: int, threads: int | None = 1) -> None:
     _style()
 
 
-def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+def _whole(name: str, value: object, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"{name} must be a whole number, at least {minimum}, got {value!r}")
 
 
 def _style() -> None:
     import matplotlib as mpl
+    from matplotlib import style
 
     mpl.rcdefaults()
-    mpl.rcParams.update(
-        {
-            "axes.prop_cycle": mpl.cycler(color=COLOURS) + mpl.cycler(linestyle=DASHES),
-            "axes.grid": True,
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "figure.constrained_layout.use": True,
-            "figure.dpi": DPI,
-            # also in a dark theme, where a transparent figure would lose its labels
-            "figure.facecolor": "white",
-            "figure.figsize": (7.0, 3.2),
-            "font.size": 10.0,
-            "grid.alpha": 0.3,
-            "legend.frameon": False,
-        }
-    )
+    style.use(STYLE)
 
 
 def check(number: str, mine, reference, tolerance: float) -> None:
-    """Say that equation `number` holds, max |mine - reference| <= tolerance, in one line that no
-    processor changes.
+    """Say in one line that equation `number` holds: max |mine - reference| <= tolerance.
 
-    mine, reference: numbers or tensors of one shape; the reference comes from another route than
-    `mine`. Prints `check 3.4 ✓ within 0.002`. Raises `AssertionError` with the measured difference
-    where it does not hold (a nan never does), and `ValueError` where nothing could fail: no values,
-    one object on both sides, a tolerance that is not a number > 0.
+    The line is the same on every processor. mine, reference: numbers or tensors of one shape; the
+    reference comes from another route than `mine`. Prints `check 3.4 ✓ within 0.002`. Raises
+    `AssertionError` with the measured difference where it does not hold (a nan never does), and
+    `ValueError` where nothing could fail: no values, one object on both sides, a tolerance that is
+    not a number > 0.
     """
     if not 0 < tolerance < math.inf:
         raise ValueError(f"tolerance must be a number > 0, got {tolerance!r}")
@@ -87,11 +72,10 @@ def check(number: str, mine, reference, tolerance: float) -> None:
 
 
 def checkout(*parts: str) -> Path:
-    """The path of a committed file, from wherever a notebook runs: `checkout("experiments",
-    "results", "single.json")`.
+    """The path of a committed file, from wherever a notebook runs.
 
-    Raises `ValueError` where the file is not there: lessons are opened from a checkout, not from an
-    installed package.
+    `checkout("experiments", "results", "single.json")`. Raises `ValueError` where the file is not
+    there: lessons are opened from a checkout, not from an installed package.
     """
     path = Path(__file__).resolve().parents[2].joinpath(*parts)
     if not path.exists():

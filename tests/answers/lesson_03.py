@@ -162,21 +162,21 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "the shape": lambda abar: tilde_by_loop(abar)[1:],
     },
     "3.3": {
-        "ratio of variances is missing": lambda *given: term(*given, first=0.0),
-        "needs the weight c0 squared": lambda *given: term(*given, weight=lambda c0, tilde: 1.0),
-        "without its square": lambda *given: term(*given, weight=lambda c0, tilde: c0),
+        "ratio of variances is missing": lambda *case: term(*case, first=0.0),
+        "needs the weight c0 squared": lambda *case: term(*case, weight=lambda c0, tilde: 1.0),
+        "without its square": lambda *case: term(*case, weight=lambda c0, tilde: c0),
         "changed places": term_swapped,
-        "the factor 1/2": lambda *given: 2 * term(*given),
-        "the jump goes to the step before": lambda *given: term(*given, jump=-1),
-        "those of the step before": lambda *given: term(*given, index=-1),
-        "scaled by the variance": lambda *given: term(*given, noise=lambda n: n),
-        "in bits": lambda *given: term(*given) / math.log(2),
-        "the sum over the draws": lambda x0, *given: len(x0) * term(x0, *given),
-        "divided by beta tilde": lambda *given: term(
-            *given, weight=lambda c0, tilde: c0**2 * given[4] / tilde
+        "the factor 1/2": lambda *case: 2 * term(*case),
+        "the jump goes to the step before": lambda *case: term(*case, jump=-1),
+        "those of the step before": lambda *case: term(*case, index=-1),
+        "scaled by the variance": lambda *case: term(*case, noise=lambda n: n),
+        "in bits": lambda *case: term(*case) / math.log(2),
+        "the sum over the draws": lambda x0, *case: len(x0) * term(x0, *case),
+        "divided by beta tilde": lambda *case: term(
+            *case, weight=lambda c0, tilde: c0**2 * case[4] / tilde
         ),
-        "divided by the deviation": lambda *given: term(
-            *given, weight=lambda c0, tilde: c0**2 * given[4] ** 0.5
+        "divided by the deviation": lambda *case: term(
+            *case, weight=lambda c0, tilde: c0**2 * case[4] ** 0.5
         ),
         "with another variance": term_that_ignores_the_variance,
         "one number": each_draw,

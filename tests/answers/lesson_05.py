@@ -55,12 +55,12 @@ def way(channels, multipliers, size):
 
 
 def entering_by_index(channels, multipliers, size):
-    found, last = [], len(multipliers) - 1
+    layers, last = [], len(multipliers) - 1
     for level in range(last, -1, -1):
         own, side = channels * multipliers[level], size >> level
-        found.append((channels * multipliers[min(level + 1, last)] + own, side))
-        found.append((own + channels * multipliers[max(level - 1, 0)], side))
-    return found
+        layers.append((channels * multipliers[min(level + 1, last)] + own, side))
+        layers.append((own + channels * multipliers[max(level - 1, 0)], side))
+    return layers
 
 
 def oldest_first(*arguments):

@@ -11,8 +11,8 @@ def reguide_by_the_line(guided, untold, w0, w):
 
 
 def reguide_by_numpy(guided, untold, w0, w):
-    told = (guided.numpy() + w0 * untold.numpy()) / (1 + w0)
-    return w * told - (w - 1) * untold.numpy()
+    conditional = (guided.numpy() + w0 * untold.numpy()) / (1 + w0)
+    return w * conditional - (w - 1) * untold.numpy()
 
 
 def rate_by_quotient(w, A, B):

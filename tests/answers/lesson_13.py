@@ -32,12 +32,12 @@ def by_ratio(picture, level, tau2, eps):
     return alpha * (picture + (s - tau2).sqrt() * eps), logsnr
 
 
-def told(what):
-    """The right picture with the wrong word about its level."""
+def misreported(wrong):
+    """The right picture with a wrong log-SNR."""
 
     def answer(picture, level, tau2, eps):
         noisy, logsnr = by_ratio(picture, level, tau2, eps)
-        return noisy, what(level, logsnr)
+        return noisy, wrong(level, logsnr)
 
     return answer
 
@@ -93,8 +93,8 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "takes its root": augmented(lambda a, s, tau2: s**2 - a**2 * tau2),
         "not scaled by alpha": unscaled,
         "not to be squared": augmented(lambda a, s, tau2: (s**2 - a**2 * tau2**2).sqrt()),
-        "is told its log-SNR": told(lambda level, logsnr: level),
-        "the sign of the log-SNR": told(lambda level, logsnr: -logsnr),
+        "is told its log-SNR": misreported(lambda level, logsnr: level),
+        "the sign of the log-SNR": misreported(lambda level, logsnr: -logsnr),
     },
     "13.2": {
         "this takes 1": lambda x, truth: -10 * mse(x, truth).log10(),

@@ -55,8 +55,8 @@ def whose_by_table(noise, most):
 
 
 def first_stage_alone(noise, most):
-    found = [s for s in range(most) if torch.equal(randn(noise.shape, seeded(s, 0)), noise)]
-    return (found[0], 0) if found else (None, 0)
+    seeds = [s for s in range(most) if torch.equal(randn(noise.shape, seeded(s, 0)), noise)]
+    return (seeds[0], 0) if seeds else (None, 0)
 
 
 def most_pictures(one, two, room):
@@ -71,18 +71,18 @@ def most_by_trying(one, two, room):
 
 
 def culprit(pictures, shows, most):
-    found = torch.full((len(shows),), -1)
+    first = torch.full((len(shows),), -1)
     for j in reversed(range(1, len(pictures))):
-        found = torch.where(agreement(pictures[j], pictures[j - 1]) > most, j, found)
-    return torch.where(shows, found, 0)
+        first = torch.where(agreement(pictures[j], pictures[j - 1]) > most, j, first)
+    return torch.where(shows, first, 0)
 
 
 def culprit_of(pictures, shows, at_fault, below=lambda j: j - 1):
     """The same with another verdict, or held against another stage."""
-    found = torch.full((len(shows),), -1)
+    first = torch.full((len(shows),), -1)
     for j in reversed(range(1, len(pictures))):
-        found = torch.where(at_fault(agreement(pictures[j], pictures[below(j)])), j, found)
-    return torch.where(shows, found, 0)
+        first = torch.where(at_fault(agreement(pictures[j], pictures[below(j)])), j, first)
+    return torch.where(shows, first, 0)
 
 
 def culprit_by_loop(pictures, shows, most):
@@ -97,10 +97,10 @@ def culprit_by_loop(pictures, shows, most):
 
 
 def last_at_fault(pictures, shows, most):
-    found = torch.where(shows, -1, 0)
+    first = torch.where(shows, -1, 0)
     for j in range(1, len(pictures)):
-        found = torch.where(agreement(pictures[j], pictures[j - 1]) > most, j, found)
-    return found
+        first = torch.where(agreement(pictures[j], pictures[j - 1]) > most, j, first)
+    return first
 
 
 RIGHT = {

@@ -1,5 +1,6 @@
-"""The checks of the exercises: `checks.ex_2_1(my_function)` prints one line: solved, not solved
-yet, or what is wrong.
+"""The checks of the exercises: `checks.ex_2_1(my_function)` prints one line.
+
+It says solved, not solved yet, or what is wrong.
 
 A check is a function of the answer that calls `same` (or raises `Wrong` itself), registered by
 `exercise`; the checks of one lesson are a module of their own, `lesson_02` and so on, and all are
@@ -29,8 +30,8 @@ class _Unsolved(Exception):
 
 @dataclass(frozen=True)
 class Exercise:
-    """What a lesson and nbgrader need to know of an exercise: its number "2.1", its points, the
-    minutes it takes, its check.
+    """What a lesson and nbgrader need to know of an exercise:
+    its number "2.1", its points, the minutes it takes, its check.
     """
 
     number: str
@@ -43,8 +44,8 @@ EXERCISES: dict[str, Exercise] = {}
 
 
 def exercise(number: str, points: int, minutes: int) -> Callable:
-    """Register the check of an exercise; what remains is a function of the answer that prints the
-    verdict and returns None.
+    """Register the check of an exercise;
+    what remains is a function of the answer that prints the verdict and returns None.
     """
 
     def register(judge: Callable) -> Callable:
@@ -63,8 +64,8 @@ def exercise(number: str, points: int, minutes: int) -> Callable:
 
 
 def verdict(number: str, answer) -> str:
-    """Judge an answer to exercise `number`: one line that begins with ● (solved), ○ (not solved
-    yet) or ✗ (wrong, and how).
+    """Judge an answer to exercise `number`:
+    one line that begins with ● (solved), ○ (not solved yet) or ✗ (wrong, and how).
 
     Raises `ValueError` where there is no such exercise.
     """
@@ -72,24 +73,23 @@ def verdict(number: str, answer) -> str:
     if number not in EXERCISES:
         raise ValueError(f"number must be that of an exercise, such as '2.1', got {number!r}")
     try:
-        if answer is None or answer is ...:
+        if blank(answer):
             raise _Unsolved
         EXERCISES[number].judge(answer)
     except (_Unsolved, NotImplementedError):
         return f"○ {number} not solved yet"
     except Wrong as wrong:
         return f"✗ {number} {wrong}"
-    except (
-        Exception
-    ) as error:  # whatever an answer may raise is told as a verdict, so that "run all" goes on
+    except Exception as error:
+        # whatever an answer may raise becomes a verdict, so that "run all" goes on
         message = str(error).partition("\n")[0]
         return f"✗ {number} your function raised {type(error).__name__}{_line(error)}: {message}"
     return f"● {number} solved"
 
 
 def _line(error: Exception) -> str:
-    """Where in the answer it happened, counted from the top of its cell; nothing where the answer
-    is not on the way.
+    """Where in the answer it happened, counted from the top of its cell;
+    nothing where the answer is not on the way.
     """
     package = str(Path(__file__).parents[1])
     places = [
@@ -105,6 +105,11 @@ def _line(error: Exception) -> str:
     )
 
 
+def blank(result) -> bool:
+    """Whether this is what a stub leaves or returns, None or `...`, and so no answer yet."""
+    return result is None or result is ...
+
+
 def same(
     mine,
     expected,
@@ -112,14 +117,14 @@ def same(
     tolerance: float = 1e-5,
     what: str = "the result",
 ) -> None:
-    """Compare a result with what it should be: max |mine - expected| <= tolerance (1 + max
-    |expected|), any dtype, also numpy.
+    """Compare a result with what it should be:
+    max |mine - expected| <= tolerance (1 + max |expected|), any dtype, also numpy.
 
     faults: {sentence: the result that this mistake gives}; the first that fits names the fault.
     Raises `Wrong` with that sentence, or with the shape or the difference where none fits, and
     counts None and ... as not solved yet.
     """
-    if mine is None or mine is ...:
+    if blank(mine):
         raise _Unsolved
     expected = torch.as_tensor(expected, dtype=torch.float64)
     mine = _tensor(mine, what)
@@ -138,13 +143,13 @@ def same(
 
 
 def parts(result, *names: str) -> list:
-    """The parts of an answer that returns several things: `scale, variance = parts(answer(...),
-    "the scale", "the variance")`.
+    """The parts of an answer that returns several things:
+    `scale, variance = parts(answer(...), "the scale", "the variance")`.
 
     Raises `Wrong` naming them where there are more or fewer, and counts None and ... as not solved
     yet.
     """
-    if result is None or result is ...:
+    if blank(result):
         raise _Unsolved
     if not isinstance(result, tuple | list) or len(result) != len(names):
         raise Wrong(f"the function should return {len(names)} things: {', '.join(names)}")
@@ -177,7 +182,7 @@ def _load(lesson: str) -> None:
 def __getattr__(name: str):
     lesson = name.split("_")[1] if name.startswith("ex_") else ""
     if lesson.isdigit() and (
-        found := getattr(import_module(f"{__name__}.lesson_{lesson:0>2}"), name, None)
+        check := getattr(import_module(f"{__name__}.lesson_{lesson:0>2}"), name, None)
     ):
-        return found
+        return check
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,20 +3,17 @@
 import torch
 
 from minimagen.families import covered
-from minimagen.lessons.checks import Wrong, exercise, parts, same
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from minimagen.lessons.checks import Wrong, blank, exercise, parts, same
+from minimagen.lessons.checks.inputs import normal
 
 
 @exercise("1.1", points=3, minutes=15)
 def ex_1_1(divergence) -> None:
-    """divergence(mean_q, std_q, mean_p, std_p) -> KL(q || p) (B,) of Gaussians (B, D) with
-    independent coordinates.
+    """divergence(mean_q, std_q, mean_p, std_p)
+    -> KL(q || p) (B,) of Gaussians (B, D) with independent coordinates.
     """
-    m, n = _normal(4, 3, seed=11), _normal(4, 3, seed=12)
-    s, r = _normal(4, 3, seed=13).abs() + 0.3, _normal(4, 3, seed=14).abs() + 0.4
+    m, n = normal(4, 3, seed=11), normal(4, 3, seed=12)
+    s, r = normal(4, 3, seed=13).abs() + 0.3, normal(4, 3, seed=14).abs() + 0.4
     each = lambda m, s, n, r: (r / s).log() + (s**2 + (m - n) ** 2) / (2 * r**2) - 0.5
     no_squares = (r / s).log() + (s + (m - n) ** 2) / (2 * r) - 0.5
     right = each(m, s, n, r)
@@ -50,10 +47,10 @@ def _jacobian(uncouple, z: torch.Tensor, s, t) -> torch.Tensor:
 
 @exercise("1.2", points=3, minutes=15)
 def ex_1_2(uncouple) -> None:
-    """uncouple(z, s, t) -> (x, log_det): the coupling of eq. 1.14 backwards, log_det = log |det
-    dx/dz| (N,); z (N, 2 D).
+    """uncouple(z, s, t) -> (x, log_det): the coupling of eq. 1.14 backwards,
+    log_det = log |det dx/dz| (N,); z (N, 2 D).
     """
-    z = _normal(5, 4, seed=15)
+    z = normal(5, 4, seed=15)
     s, t = lambda a: torch.sin(a) + 0.3 * a.flip(1), lambda a: a**2 - 0.5
     x, log_det = parts(uncouple(z, s, t), "x", "log_det")
     a, b = z.chunk(2, 1)
@@ -89,31 +86,16 @@ def _line(*places: float) -> torch.Tensor:
 
 @exercise("1.3", points=3, minutes=10)
 def ex_1_3(modes_covered) -> None:
-    """modes_covered(points, centres, within, least) -> how many of the K centres have at least
-    least N / K points near them.
+    """modes_covered(points, centres, within, least)
+    -> how many of the K centres have at least least N / K points near them.
     """
     centres = _line(0, 4, 8, 12)
-    points = _line(
-        *[0.3] * 20, *[4.8] * 10, 8.1, *[6.2] * 18, 11.9
-    )  # 50 points: fair share 12.5, a quarter of it 3.125
-    near = torch.cdist(points, centres)
-    at = lambda within: near.argmin(1)[near.min(1).values < within].bincount(minlength=4)
+    # 50 points: fair share 12.5, a quarter of it 3.125
+    points = _line(*[0.3] * 20, *[4.8] * 10, 8.1, *[6.2] * 18, 11.9)
     mine = modes_covered(points, centres, 0.9, 0.25)
-    if mine is not None and mine is not ... and torch.as_tensor(mine).numel() != 1:
+    if not blank(mine) and torch.as_tensor(mine).numel() != 1:
         raise Wrong("the result should be one whole number, how many modes are covered")
-    faults = {
-        "one point near a mode is not enough: it takes least times the fair share N / K": int(
-            (at(0.9) > 0).sum()
-        ),
-        "a point far from every mode counts for none, not for the nearest": int(
-            (at(99) >= 3.125).sum()
-        ),
-        "the share is that of one mode, N / K, not of all N points": int((at(0.9) >= 12.5).sum()),
-        "this counts points; the question is how many modes have enough of them": int(
-            at(0.9).sum()
-        ),
-    }
-    same(mine, 2, faults, what="the number of covered modes")
+    same(mine, 2, _miscounted(points, centres), what="the number of covered modes")
     same(
         modes_covered(points, centres, 0.7, 0.25),
         1,
@@ -131,3 +113,21 @@ def ex_1_3(modes_covered) -> None:
         covered(points, centres, 0.9, 0.9),
         what="the number for a larger `least`",
     )
+
+
+def _miscounted(points: torch.Tensor, centres: torch.Tensor) -> dict[str, int]:
+    """Faulty counts for within = 0.9 and least = 0.25."""
+    near = torch.cdist(points, centres)
+    at = lambda within: near.argmin(1)[near.min(1).values < within].bincount(minlength=4)
+    return {
+        "one point near a mode is not enough: it takes least times the fair share N / K": int(
+            (at(0.9) > 0).sum()
+        ),
+        "a point far from every mode counts for none, not for the nearest": int(
+            (at(99) >= 3.125).sum()
+        ),
+        "the share is that of one mode, N / K, not of all N points": int((at(0.9) >= 12.5).sum()),
+        "this counts points; the question is how many modes have enough of them": int(
+            at(0.9).sum()
+        ),
+    }

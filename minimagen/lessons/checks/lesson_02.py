@@ -4,20 +4,17 @@ import torch
 
 from minimagen.ddpm import cosine_betas, linear_betas
 from minimagen.lessons.checks import exercise, parts, same
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from minimagen.lessons.checks.inputs import normal
 
 
 @exercise("2.1", points=2, minutes=5)
 def ex_2_1(diffuse) -> None:
-    """diffuse(x0, abar, eps) -> x_t, equation 2.6; x0, eps (B, 3, H, W), abar (B,), one noise level
-    a picture.
+    """diffuse(x0, abar, eps) -> x_t, equation 2.6;
+    x0, eps (B, 3, H, W), abar (B,), one noise level a picture.
     """
     x0, eps, abar = (
-        _normal(3, 3, 3, 3, seed=21),
-        _normal(3, 3, 3, 3, seed=22),
+        normal(3, 3, 3, 3, seed=21),
+        normal(3, 3, 3, 3, seed=22),
         torch.tensor([0.9, 0.5, 0.04]).double(),
     )
     a = abar.reshape(3, 1, 1, 1)
@@ -39,8 +36,8 @@ def ex_2_1(diffuse) -> None:
 
 @exercise("2.2", points=2, minutes=5)
 def ex_2_2(abar_of) -> None:
-    """abar_of(betas) -> abar (T,): the share of the picture's variance that is left after each
-    step, equation 2.5.
+    """abar_of(betas) -> abar (T,):
+    the share of the picture's variance that is left after each step, equation 2.5.
     """
     betas = linear_betas(50) * 5
     keep = 1 - betas
@@ -60,8 +57,8 @@ def ex_2_2(abar_of) -> None:
 
 @exercise("2.3", points=3, minutes=10)
 def ex_2_3(betas_of) -> None:
-    """betas_of(T) -> betas (T,): the cosine schedule as a table, equations 2.10 and 2.11, no beta
-    above 0.999.
+    """betas_of(T) -> betas (T,):
+    the cosine schedule as a table, equations 2.10 and 2.11, no beta above 0.999.
     """
     steps = 40
     f = torch.cos((torch.linspace(0, 1, steps + 1).double() + 0.008) / 1.008 * torch.pi / 2) ** 2

@@ -3,20 +3,17 @@
 import torch
 
 from minimagen.ddpm import cosine_betas, linear_betas, posterior_tables
-from minimagen.lessons.checks import Wrong, exercise, same
+from minimagen.lessons.checks import Wrong, blank, exercise, same
+from minimagen.lessons.checks.inputs import normal
 from minimagen.variational import gaussian_kl
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @exercise("3.1", points=3, minutes=15)
 def ex_3_1(posterior_mean) -> None:
-    """posterior_mean(x0, x_t, abar_s, abar_t) -> the mean of q(x_s | x_t, x0), equations 3.11 and
-    2.4; abar (B,), s < t.
+    """posterior_mean(x0, x_t, abar_s, abar_t) -> the mean of q(x_s | x_t, x0),
+    equations 3.11 and 2.4; abar (B,), s < t.
     """
-    x0, x_t = _normal(3, 3, 3, 3, seed=31), _normal(3, 3, 3, 3, seed=32)
+    x0, x_t = normal(3, 3, 3, 3, seed=31), normal(3, 3, 3, 3, seed=32)
     abar_s, abar_t = torch.tensor([0.9, 0.6, 0.2]).double(), torch.tensor([0.5, 0.4, 0.02]).double()
 
     def mean(s, t, c0=None, ct=None):
@@ -52,8 +49,8 @@ def ex_3_1(posterior_mean) -> None:
 
 @exercise("3.2", points=2, minutes=10)
 def ex_3_2(beta_tilde_of) -> None:
-    """beta_tilde_of(abar) -> (T,): the variance of q(x_{t-1} | x_t, x0), equation 3.10, from abar
-    alone; the first is 0.
+    """beta_tilde_of(abar) -> (T,):
+    the variance of q(x_{t-1} | x_t, x0), equation 3.10, from abar alone; the first is 0.
     """
     betas = cosine_betas(12)
     abar = (1 - betas).cumprod(0)
@@ -87,13 +84,13 @@ def ex_3_3(step_term_of) -> None:
     averaged over the draws.
     """
     x0, eps, betas, k = (
-        _normal(200, seed=33) / 2 + 1,
-        _normal(200, seed=34),
+        normal(200, seed=33) / 2 + 1,
+        normal(200, seed=34),
         linear_betas(30) * 10,
         11,
     )
     result = step_term_of(x0, eps, k, betas, betas[k], _guess)
-    if result is not None and result is not ... and torch.as_tensor(result).numel() > 1:
+    if not blank(result) and torch.as_tensor(result).numel() > 1:
         raise Wrong("step_term_of should return one number, the mean over the draws")
     same(
         result,
@@ -115,8 +112,8 @@ def _guess(x_t: torch.Tensor) -> torch.Tensor:
 
 
 def _term(x0, eps, k, betas, variance, *, index=None, level=None, swap=False):
-    """The term itself; index, level: the k that the tables and the jump use; swap: the two
-    Gaussians exchanged.
+    """The term itself; index, level: the k that the tables and the jump use;
+    swap: the two Gaussians exchanged.
     """
     abar = (1 - betas).cumprod(0)[k if level is None else level]
     c0, _, tilde = (table[k if index is None else index] for table in posterior_tables(betas))

@@ -6,20 +6,17 @@ import torch
 
 from minimagen.ddpm import linear_betas
 from minimagen.lessons.checks import exercise, parts, same
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from minimagen.lessons.checks.inputs import normal
 
 
 @exercise("4.1", points=2, minutes=5)
 def ex_4_1(x0_from_eps) -> None:
-    """x0_from_eps(z, logsnr, eps) -> x0 hat, equation 4.2; z, eps (B, 3, H, W), logsnr (B,), one a
-    picture.
+    """x0_from_eps(z, logsnr, eps) -> x0 hat, equation 4.2;
+    z, eps (B, 3, H, W), logsnr (B,), one a picture.
     """
     z, eps, logsnr = (
-        _normal(3, 3, 3, 3, seed=41),
-        _normal(3, 3, 3, 3, seed=42),
+        normal(3, 3, 3, 3, seed=41),
+        normal(3, 3, 3, 3, seed=42),
         torch.tensor([3.0, 0.5, -2.0]).double(),
     )
     alpha2, sigma2 = (torch.sigmoid(sign * logsnr).reshape(3, 1, 1, 1) for sign in (1, -1))
@@ -50,10 +47,10 @@ def ex_4_1(x0_from_eps) -> None:
 
 @exercise("4.2", points=3, minutes=10)
 def ex_4_2(score_and_mean) -> None:
-    """score_and_mean(x, eps, k, betas) -> (score, mean of the step back), equations 4.12 and 4.3; k
-    an index of the table.
+    """score_and_mean(x, eps, k, betas) -> (score, mean of the step back), equations 4.12 and 4.3;
+    k an index of the table.
     """
-    x, eps, betas, k = _normal(4, 2, seed=43), _normal(4, 2, seed=44), linear_betas(50) * 5, 20
+    x, eps, betas, k = normal(4, 2, seed=43), normal(4, 2, seed=44), linear_betas(50) * 5, 20
     abar = (1 - betas).cumprod(0)
     sigma, beta, keep = (1 - abar[k]).sqrt(), betas[k], (1 - betas[k]).sqrt()
     score, mean = parts(score_and_mean(x, eps, k, betas), "the score", "the mean")
@@ -96,7 +93,7 @@ def ex_4_3(exact_eps) -> None:
     """exact_eps(x, abar, centres, shares, std) -> E[eps | x] of a mixture of N(centres_i, std^2 I),
     equations 4.8 and 4.9.
     """
-    x, centres, abar, std = _normal(5, 2, seed=45), 1.5 * _normal(3, 2, seed=46), 0.6, 0.7
+    x, centres, abar, std = normal(5, 2, seed=45), 1.5 * normal(3, 2, seed=46), 0.6, 0.7
     shares = torch.tensor([0.1, 0.6, 0.3]).double()
     alpha, noise = abar**0.5, 1 - abar
     total = abar * std**2 + noise
@@ -110,39 +107,40 @@ def ex_4_3(exact_eps) -> None:
         factor=noise**0.5,
     ):
         error = x[:, None] - scale * centres
-        chance = (prior.log() - error.square().sum(2) / (half * chance_variance)).softmax(1)[
-            :, :, None
-        ]
-        return factor / variance * (chance * error).sum(1), error
+        chance = (prior.log() - error.square().sum(2) / (half * chance_variance)).softmax(1)
+        return factor / variance * (chance[:, :, None] * error).sum(1)
 
-    right, error = best()
-    nearest = error.square().sum(2).argmin(1)
-    faults = {
-        "the shares are missing: they are the prior of each component": best(
-            prior=torch.ones(3).double()
-        )[0],
-        "the chance of a component forgets std: x has the variance abar std^2 + 1 - abar": best(
-            chance_variance=noise
-        )[0],
-        "the noise of a component forgets std: some of the error is the picture's own (eq. "
-        "4.9)": best(variance=noise)[0],
-        "std is missing: these are the points of eq. 4.8, not yet blurred": best(noise, noise)[0],
-        "the centres are not scaled by alpha, as the picture in x is": best(scale=1.0)[0],
-        "the half in the exponent of the Gaussian is missing": best(half=1.0)[0],
-        "this divides by the deviation of x; eq. 4.9 divides by its variance": best(
-            variance=total**0.5
-        )[0],
-        "this multiplies by the variance 1 - abar; eq. 4.9 has its root, sigma": best(factor=noise)[
-            0
-        ],
+    right, error = best(), x[:, None] - alpha * centres
+    faults = _wrong_ingredients(best, total, noise) | {
         "this is the estimate of the clean picture, not of the noise": (x - noise**0.5 * right)
         / alpha,
         "this is the score, -eps / sigma; the noise was asked for": -right / noise**0.5,
         "this takes the nearest centre alone; every component counts with its chance": noise**0.5
         / total
-        * error[torch.arange(5), nearest],
+        * error[torch.arange(5), error.square().sum(2).argmin(1)],
         "this weights the components by their shares, without looking at x": noise**0.5
         / total
         * (shares[:, None] * error).sum(1),
     }
     same(exact_eps(x, abar, centres, shares, std), right, faults, what="the noise")
+
+
+def _wrong_ingredients(best, total: float, noise: float) -> dict[str, torch.Tensor]:
+    """The noise with one ingredient wrong; total, noise: the variances of x and of the noise."""
+    return {
+        "the shares are missing: they are the prior of each component": best(
+            prior=torch.ones(3).double()
+        ),
+        "the chance of a component forgets std: x has the variance abar std^2 + 1 - abar": best(
+            chance_variance=noise
+        ),
+        "the noise of a component forgets std: some of the error is the picture's own (eq. "
+        "4.9)": best(variance=noise),
+        "std is missing: these are the points of eq. 4.8, not yet blurred": best(noise, noise),
+        "the centres are not scaled by alpha, as the picture in x is": best(scale=1.0),
+        "the half in the exponent of the Gaussian is missing": best(half=1.0),
+        "this divides by the deviation of x; eq. 4.9 divides by its variance": best(
+            variance=total**0.5
+        ),
+        "this multiplies by the variance 1 - abar; eq. 4.9 has its root, sigma": best(factor=noise),
+    }

@@ -1,24 +1,21 @@
 """The exercises of lesson 05: the U-Net and its training."""
 
+from functools import partial
+
 import torch
 
 from minimagen.layers import ResBlock
-from minimagen.lessons.checks import Wrong, exercise, same
+from minimagen.lessons.checks import Wrong, blank, exercise, same
 from minimagen.unet import UNet, UNetConfig
 
 
 @exercise("5.1", points=2, minutes=10)
 def ex_5_1(step_waves) -> None:
-    """step_waves(step, width) -> (B, width): sines, then cosines of step f_i, f_i falling
-    geometrically from 1 to 1/10000.
+    """step_waves(step, width) -> (B, width):
+    sines, then cosines of step f_i, f_i falling geometrically from 1 to 1/10000.
     """
     k, width, m = torch.tensor([0, 1, 17, 500, 999]), 12, 6
-    i = torch.arange(m).double()
-
-    def table(f: torch.Tensor) -> torch.Tensor:
-        angles = k.double()[:, None] * f
-        return torch.cat([angles.sin(), angles.cos()], 1)
-
+    i, table = torch.arange(m).double(), partial(_waves, k)
     f = 1e-4 ** (i / (m - 1))
     right = table(f)
     sines, cosines = right.chunk(2, 1)
@@ -43,18 +40,19 @@ def ex_5_1(step_waves) -> None:
     }
     same(step_waves(k, width), right, faults, tolerance=1e-4, what="the embedding")
     few = torch.tensor([3, 700])
-    angles = few.double()[:, None] * 1e-4 ** (torch.arange(2).double())
-    same(
-        step_waves(few, 4),
-        torch.cat([angles.sin(), angles.cos()], 1),
-        tolerance=1e-4,
-        what="the embedding of width 4",
-    )
+    four = _waves(few, 1e-4 ** (torch.arange(2).double()))
+    same(step_waves(few, 4), four, tolerance=1e-4, what="the embedding of width 4")
+
+
+def _waves(k: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Sines, then cosines, of each step times each factor: (B,), (m,) -> (B, 2 m)."""
+    angles = k.double()[:, None] * factors
+    return torch.cat([angles.sin(), angles.cos()], 1)
 
 
 def _way(channels: int, multipliers: tuple[int, ...], size: int) -> list[tuple[int, int, int]]:
-    """(from below, from the side, width of the picture) of each layer of the way up, as the
-    library's network is built.
+    """(from below, from the side, width of the picture) of each layer of the way up,
+    as the library's network is built.
     """
     attention = (None,) * len(multipliers)
     net = UNet(UNetConfig(channels, multipliers, (1,) * len(multipliers), attention))
@@ -66,8 +64,8 @@ def _way(channels: int, multipliers: tuple[int, ...], size: int) -> list[tuple[i
 
 @exercise("5.2", points=3, minutes=15)
 def ex_5_2(entering) -> None:
-    """entering(channels, multipliers, size) -> [(channels, width of the picture), ...] of the
-    layers of the way up.
+    """entering(channels, multipliers, size)
+    -> [(channels, width of the picture), ...] of the layers of the way up.
     """
     for arguments in ((8, (1, 2, 3), 32), (4, (2, 3, 3, 5), 64), (16, (1,), 8)):
         way = _way(*arguments)
@@ -92,19 +90,19 @@ def ex_5_2(entering) -> None:
                 below + kept
             ).flip(0),
         }
-        found = entering(*arguments)
-        if isinstance(found, list | tuple) and len(found) != len(way):
+        mine = entering(*arguments)
+        if isinstance(mine, list | tuple) and len(mine) != len(way):
             raise Wrong(
                 f"there are two layers a level, {len(way)} for {arguments[1]}, but the list has "
-                f"{len(found)}"
+                f"{len(mine)}"
             )
-        same(found, pairs(below + kept), faults, what=f"entering{arguments}")
+        same(mine, pairs(below + kept), faults, what=f"entering{arguments}")
 
 
 @exercise("5.3", points=3, minutes=10)
 def ex_5_3(block_parameters) -> None:
-    """block_parameters(channels, out, emb) -> int: the parameters of a residual block, equations
-    5.5, 5.7 and 5.8.
+    """block_parameters(channels, out, emb) -> int:
+    the parameters of a residual block, equations 5.5, 5.7 and 5.8.
     """
     cases = [(8, 16, 32), (16, 16, 32), (24, 8, 12)]
     right = torch.tensor(
@@ -135,7 +133,6 @@ def ex_5_3(block_parameters) -> None:
         - 8 * out * (channels + out),
         "the direct line's convolution is 1 x 1": right + 8 * channels * out * change,
     }
-    results = [block_parameters(*case) for case in cases]
-    if any(result is None or result is ... for result in results):
-        results = None
-    same(results, right, faults, tolerance=1e-9, what="the number of parameters")
+    mine = [block_parameters(*case) for case in cases]
+    mine = None if any(map(blank, mine)) else mine
+    same(mine, right, faults, tolerance=1e-9, what="the number of parameters")

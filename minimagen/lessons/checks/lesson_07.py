@@ -3,22 +3,19 @@
 import torch
 
 from minimagen.lessons.checks import Wrong, exercise, same
+from minimagen.lessons.checks.inputs import normal
 from minimagen.noise import alpha_sigma
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @exercise("7.1", points=2, minutes=5)
 def ex_7_1(guided_eps) -> None:
-    """guided_eps(eps, toward, away, logsnr, scale) -> eps of p(x) (p(c|x) / p(c'|x))^scale, after
-    equation 7.8.
+    """guided_eps(eps, toward, away, logsnr, scale) -> eps of p(x) (p(c|x) / p(c'|x))^scale,
+    after equation 7.8.
 
     eps, toward, away (B, 3, H, W), the last two grad log p(c|x_t) and grad log p(c'|x_t); logsnr
     (B,).
     """
-    eps, toward, away = (_normal(3, 3, 3, 3, seed=seed) for seed in (71, 72, 73))
+    eps, toward, away = (normal(3, 3, 3, 3, seed=seed) for seed in (71, 72, 73))
     logsnr, scale = torch.tensor([-1.0, 0.5, 3.0]).double(), 2.5
     alpha, sigma = alpha_sigma(logsnr, 4)
     pull = scale * (toward - away)
@@ -49,21 +46,19 @@ def ex_7_1(guided_eps) -> None:
 
 @exercise("7.2", points=3, minutes=10)
 def ex_7_2(slope_of) -> None:
-    """slope_of(classifier, z, logsnr, labels) -> grad_z log p(labels | z), like z; also where
-    gradients are switched off.
+    """slope_of(classifier, z, logsnr, labels) -> grad_z log p(labels | z), like z;
+    also where gradients are switched off.
     """
-    weight, bias = _normal(4, 12, seed=74), torch.tensor([0.5, -0.3, 0.0, 0.2]).double()
-    z, labels = _normal(5, 3, 2, 2, seed=75), torch.tensor([2, 0, 3, 0, 1])
+    weight, bias = normal(4, 12, seed=74), torch.tensor([0.5, -0.3, 0.0, 0.2]).double()
+    z, labels = normal(5, 3, 2, 2, seed=75), torch.tensor([2, 0, 3, 0, 1])
     logsnr = torch.tensor([-2.0, -0.5, 0.0, 1.0, 4.0]).double()
 
     def classifier(z: torch.Tensor, logsnr: torch.Tensor) -> torch.Tensor:
         return alpha_sigma(logsnr, 2)[0] * z.flatten(1) @ weight.T + bias
 
     p = classifier(z, logsnr).softmax(1)
-    pull = (alpha_sigma(logsnr, 3)[0] * (weight - (p @ weight)[:, None])).reshape(
-        5, 4, *z.shape[1:]
-    )  # of each class
-    rows = torch.arange(5)
+    towards_each_class = alpha_sigma(logsnr, 3)[0] * (weight - (p @ weight)[:, None])
+    pull, rows = towards_each_class.reshape(5, 4, *z.shape[1:]), torch.arange(5)
     right, own = pull[rows, labels], p[rows, labels].reshape(5, 1, 1, 1)
     logit = (alpha_sigma(logsnr, 2)[0] * weight[labels]).reshape(z.shape)
     faults = {
@@ -86,15 +81,20 @@ def ex_7_2(slope_of) -> None:
             "your function changed the z that it was given: take z.detach() before you ask for a "
             "gradient"
         )
+    quiet = _without_gradients(slope_of, classifier, z, logsnr, labels)
+    same(quiet, right, what="the gradient where gradients are switched off")
+
+
+def _without_gradients(slope_of, *arguments):
+    """The answer's result where gradients are switched off, as in a sampler."""
     try:
         with torch.no_grad():
-            quiet = slope_of(classifier, z, logsnr, labels)
+            return slope_of(*arguments)
     except RuntimeError as error:
         raise Wrong(
             "a sampler runs with gradients switched off: switch them on inside, with "
             "torch.enable_grad()"
         ) from error
-    same(quiet, right, what="the gradient where gradients are switched off")
 
 
 @exercise("7.3", points=2, minutes=5)
@@ -121,10 +121,10 @@ def ex_7_3(scale_for) -> None:
 
 @exercise("7.4", points=3, minutes=10)
 def ex_7_4(guided_v) -> None:
-    """guided_v(v, slope, logsnr, scale) -> v with both its parts guided, from v = alpha eps - sigma
-    x0, eq. 7.8 and 7.9.
+    """guided_v(v, slope, logsnr, scale) -> v with both its parts guided,
+    from v = alpha eps - sigma x0, eq. 7.8 and 7.9.
     """
-    v, slope = _normal(3, 3, 4, 4, seed=76), _normal(3, 3, 4, 4, seed=77)
+    v, slope = normal(3, 3, 4, 4, seed=76), normal(3, 3, 4, 4, seed=77)
     logsnr, scale = torch.tensor([-1.5, 0.4, 2.0]).double(), 3.0
     alpha, sigma = alpha_sigma(logsnr, 4)
     pull = scale * slope

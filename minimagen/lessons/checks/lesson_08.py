@@ -3,20 +3,17 @@
 import torch
 
 from minimagen.lessons.checks import exercise, same
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from minimagen.lessons.checks.inputs import normal
 
 
 @exercise("8.1", points=2, minutes=10)
 def ex_8_1(reguide) -> None:
-    """reguide(guided, untold, w0, w) -> noise guided with Imagen's w, from that with Ho and
-    Salimans' w0; 8.3, 8.4.
+    """reguide(guided, untold, w0, w) -> noise guided with Imagen's w,
+    from that with Ho and Salimans' w0; 8.3, 8.4.
     """
     c, n = (
-        _normal(2, 3, 4, 4, seed=81),
-        _normal(2, 3, 4, 4, seed=82),
+        normal(2, 3, 4, 4, seed=81),
+        normal(2, 3, 4, 4, seed=82),
     )  # told the condition, told nothing
     for w0, w in ((0.5, 4.0), (3.0, 0.25)):
         guided = (1 + w0) * c - w0 * n
@@ -66,11 +63,11 @@ def ex_8_2(best_rate) -> None:
 
 @exercise("8.3", points=2, minutes=10)
 def ex_8_3(steer) -> None:
-    """steer(untold, told, negative, w, u): towards the prompt with w, away from the negative prompt
-    with u; 8.3 and 8.11.
+    """steer(untold, told, negative, w, u):
+    towards the prompt with w, away from the negative prompt with u; 8.3 and 8.11.
     """
     n, c, m = (
-        _normal(2, 3, 4, 4, seed=seed) for seed in (83, 84, 85)
+        normal(2, 3, 4, 4, seed=seed) for seed in (83, 84, 85)
     )  # told nothing, the prompt, the negative prompt
     w, u = 3.0, 0.75
     faults = {

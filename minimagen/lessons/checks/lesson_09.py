@@ -1,20 +1,19 @@
 """The exercises of lesson 09: thresholding."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from minimagen.lessons.checks import Wrong, exercise, parts, same
-
-
-def _normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from minimagen.lessons.checks.inputs import normal
 
 
 def _batch() -> Tensor:
-    """Four pictures (4, 3, 4, 4): strong, pale, shifted towards dark, and one with a single colour
-    far out.
+    """Four pictures (4, 3, 4, 4):
+    strong, pale, shifted towards dark, and one with a single colour far out.
     """
-    x = _normal(4, 3, 4, 4, seed=91) * torch.tensor([3.0, 0.2, 1.5, 0.5]).double().reshape(
+    x = normal(4, 3, 4, 4, seed=91) * torch.tensor([3.0, 0.2, 1.5, 0.5]).double().reshape(
         4, 1, 1, 1
     )
     x[2] -= 2
@@ -24,8 +23,8 @@ def _batch() -> Tensor:
 
 @exercise("9.1", points=2, minutes=5)
 def ex_9_1(static) -> None:
-    """static(x0) -> (clipped (B, 3, H, W), share of values that the clip changed (B,)), equation
-    9.8.
+    """static(x0) -> (clipped (B, 3, H, W), share of values that the clip changed (B,)),
+    equation 9.8.
     """
     x = _batch()
     out = (x.abs() > 1).double()
@@ -56,18 +55,14 @@ def ex_9_1(static) -> None:
 
 @exercise("9.2", points=3, minutes=10)
 def ex_9_2(dynamic) -> None:
-    """dynamic(x0, p) -> x' (B, 3, H, W), one limit a picture and at least 1, equations 9.9 and
-    9.10.
+    """dynamic(x0, p) -> x' (B, 3, H, W), one limit a picture and at least 1,
+    equations 9.9 and 9.10.
     """
     x, p = _batch(), 0.8
-    sizes = x.abs().flatten(1)
-
-    def by(limit: Tensor) -> Tensor:
-        limit = limit.reshape(-1, *[1] * 3) if limit.ndim < 2 else limit
-        return x.clamp(-limit, limit) / limit
-
+    sizes, by = x.abs().flatten(1), partial(_limited, x)
     free = sizes.quantile(p, dim=1)
     limit = free.clamp(min=1)
+    wide = limit.reshape(4, 1, 1, 1)
     colours = x.abs().flatten(2).quantile(p, dim=2).clamp(min=1)[..., None, None]
     faults = {
         "the limit has no lower bound: a pale picture is stretched; it is at least 1 (eq. 9.9)": by(
@@ -81,12 +76,10 @@ def ex_9_2(dynamic) -> None:
             x.flatten(1).quantile(p, dim=1).clamp(min=1)
         ),
         "this cuts at the limit, but the division by it is missing (eq. 9.10)": x.clamp(
-            -limit.reshape(4, 1, 1, 1), limit.reshape(4, 1, 1, 1)
+            -wide, wide
         ),
-        "this divides by the limit, but does not cut what is still outside (eq. 9.10)": x
-        / limit.reshape(4, 1, 1, 1),
-        "this cuts at 1 before it divides; cut at the limit (eq. 9.10)": x.clamp(-1, 1)
-        / limit.reshape(4, 1, 1, 1),
+        "this divides by the limit, but does not cut what is still outside (eq. 9.10)": x / wide,
+        "this cuts at 1 before it divides; cut at the limit (eq. 9.10)": x.clamp(-1, 1) / wide,
         "this takes 1 - p for p: the limit is near the largest values, not the smallest": by(
             sizes.quantile(1 - p, dim=1).clamp(min=1)
         ),
@@ -99,12 +92,18 @@ def ex_9_2(dynamic) -> None:
     )
 
 
+def _limited(x: Tensor, limit: Tensor) -> Tensor:
+    """Cut x (B, 3, H, W) at +-limit and divide by it; limit: a number, (B,), or what broadcasts."""
+    limit = limit.reshape(-1, 1, 1, 1) if limit.ndim < 2 else limit
+    return x.clamp(-limit, limit) / limit
+
+
 @exercise("9.3", points=3, minutes=10)
 def ex_9_3(thresholded_pair) -> None:
     """thresholded_pair(z, eps, abar, threshold) -> (x', eps'), equation 9.12."""
     z, eps, abar = (
-        _normal(3, 3, 4, 4, seed=92),
-        2 * _normal(3, 3, 4, 4, seed=93),
+        normal(3, 3, 4, 4, seed=92),
+        2 * normal(3, 3, 4, 4, seed=93),
         torch.tensor([0.9, 0.5, 0.1]).double(),
     )
     alpha, sigma = abar.sqrt().reshape(3, 1, 1, 1), (1 - abar).sqrt().reshape(3, 1, 1, 1)
@@ -141,14 +140,10 @@ def ex_9_3(thresholded_pair) -> None:
 
 @exercise("9.4", points=3, minutes=15)
 def ex_9_4(largest_weight) -> None:
-    """largest_weight(x_u, x_c) -> the largest w (B,) with x_u + w (x_c - x_u) in the box, from
-    equation 9.2.
+    """largest_weight(x_u, x_c) -> the largest w (B,) with x_u + w (x_c - x_u) in the box,
+    from equation 9.2.
     """
-    x_u, x_c = (0.5 * _normal(4, 3, 4, 4, seed=seed).tanh() for seed in (94, 95))
-    x_c[1] = x_u[1] + 0.1 * (x_c[1] - x_u[1])
-    x_c[:, :, 0] = x_u[:, :, 0]  # a row in which the halves agree allows every weight
-    x_u[2], x_c[2] = -x_u[2].abs(), -x_u[2].abs() - 0.05 * x_c[2].abs()  # falling pixels ...
-    x_c[2, 0, 1, 1] = x_u[2, 0, 1, 1] + 0.01  # ... but for one
+    x_u, x_c = _halves()
     d = x_c - x_u
     rising, falling = (
         torch.where(side, (wall - x_u) / d, torch.inf)
@@ -181,3 +176,13 @@ def ex_9_4(largest_weight) -> None:
             "weight: put infinity there"
         )
     same(mine, expected, faults, what="the weight")
+
+
+def _halves() -> tuple[Tensor, Tensor]:
+    """Four pairs (4, 3, 4, 4) inside the box, untold and told, of which some pixels agree."""
+    x_u, x_c = (0.5 * normal(4, 3, 4, 4, seed=seed).tanh() for seed in (94, 95))
+    x_c[1] = x_u[1] + 0.1 * (x_c[1] - x_u[1])
+    x_c[:, :, 0] = x_u[:, :, 0]  # a row in which the halves agree allows every weight
+    x_u[2], x_c[2] = -x_u[2].abs(), -x_u[2].abs() - 0.05 * x_c[2].abs()  # falling pixels ...
+    x_c[2, 0, 1, 1] = x_u[2, 0, 1, 1] + 0.01  # ... but for one
+    return x_u, x_c

@@ -6,18 +6,15 @@ import torch
 from torch import Tensor
 
 from minimagen.lessons.checks import exercise, same
-
-
-def _normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from minimagen.lessons.checks.inputs import normal
 
 
 @exercise("10.1", points=3, minutes=10)
 def ex_10_1(attend) -> None:
-    """attend(q, k, v) -> (N, e): N pixels look at L words, eq. 10.1 with the logits of 10.2; q (N,
-    d), k (L, d), v (L, e).
+    """attend(q, k, v) -> (N, e): N pixels look at L words,
+    eq. 10.1 with the logits of 10.2; q (N, d), k (L, d), v (L, e).
     """
-    q, k, v = _normal(4, 9, seed=101), _normal(4, 9, seed=102), _normal(4, 3, seed=103)
+    q, k, v = normal(4, 9, seed=101), normal(4, 9, seed=102), normal(4, 3, seed=103)
     scores = q @ k.T
     faults = {
         "the logits are not divided by the root of d (eq. 10.2)": scores.softmax(1) @ v,
@@ -39,7 +36,7 @@ def ex_10_1(attend) -> None:
         @ v,
     }
     same(attend(q, k, v), (scores / 3).softmax(1) @ v, faults, what="what the pixels read")
-    q, k, v = _normal(5, 2, seed=104), _normal(3, 2, seed=105), _normal(3, 4, seed=106)
+    q, k, v = normal(5, 2, seed=104), normal(3, 2, seed=105), normal(3, 4, seed=106)
     same(
         attend(q, k, v),
         (q @ k.T / math.sqrt(2)).softmax(1) @ v,
@@ -49,10 +46,10 @@ def ex_10_1(attend) -> None:
 
 @exercise("10.2", points=2, minutes=8)
 def ex_10_2(weights) -> None:
-    """weights(scores, mask) -> like scores: equation 10.3 for a batch; scores (B, heads, L, L),
-    mask (B, L) bool.
+    """weights(scores, mask) -> like scores: equation 10.3 for a batch;
+    scores (B, heads, L, L), mask (B, L) bool.
     """
-    scores = _normal(2, 3, 4, 4, seed=107)
+    scores = normal(2, 3, 4, 4, seed=107)
     mask = torch.tensor([[True, True, False, False], [True, True, True, False]])
     keys, rows = mask[:, None, None, :], mask[:, None, :, None]
     expected = scores.masked_fill(~keys, -torch.inf).softmax(3)
@@ -90,16 +87,16 @@ def ex_10_2(weights) -> None:
 
 
 def _plain(faults: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A row in which nothing may be looked at gives 0/0: as a number, so that a mistake that makes
-    such rows can be named.
+    """A row in which nothing may be looked at gives 0/0:
+    as a number, so that a mistake that makes such rows can be named.
     """
     return {sentence: torch.nan_to_num(result) for sentence, result in faults.items()}
 
 
 @exercise("10.3", points=3, minutes=12)
 def ex_10_3(past_bucket) -> None:
-    """past_bucket(distance) -> buckets 0 ... 31 of T5's decoder, after equation 10.6; distance = j
-    - i, whole numbers (N,).
+    """past_bucket(distance) -> buckets 0 ... 31 of T5's decoder, after equation 10.6;
+    distance = j - i, whole numbers (N,).
     """
     distance = torch.cat([torch.arange(-400, 40), torch.tensor([-16, -32, -64, -128])])
     past = (-distance).clamp(min=0)
@@ -125,8 +122,8 @@ def ex_10_3(past_bucket) -> None:
 
 
 def _spread(n: Tensor, exact: int, buckets: int, more: float = 0.0) -> Tensor:
-    """exact buckets of one distance, then min(buckets, 32) - exact up to distance 128, evenly in
-    the logarithm.
+    """exact buckets of one distance, then min(buckets, 32) - exact up to distance 128,
+    evenly in the logarithm.
     """
     wide = min(buckets, 32) - exact
     waves = torch.log(n.clamp(min=1).double() / exact) / math.log(128 / exact) * wide
@@ -140,7 +137,7 @@ def ex_10_4(pool) -> None:
     """pool(tokens, mask, w) -> (B, D): attention pooling with one query w (D,) over real tokens;
     (B, L, D), (B, L) bool.
     """
-    tokens, w = _normal(3, 4, 4, seed=108), _normal(4, seed=109)
+    tokens, w = normal(3, 4, 4, seed=108), normal(4, seed=109)
     mask = torch.arange(4) < torch.tensor([4, 2, 3])[:, None]
     tokens[~mask] = 5.0
     scores, real = tokens @ w, mask[..., None].double()

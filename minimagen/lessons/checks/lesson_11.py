@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from minimagen.lessons.checks import Wrong, exercise, same
+from minimagen.lessons.checks import Wrong, blank, exercise, same
 
 # what was asked, what is on the page, whether it obeys, and what to say to whoever judges otherwise
 PAGES = [
@@ -68,13 +68,13 @@ PAGES = [
 
 @exercise("11.1", points=3, minutes=12)
 def ex_11_1(obeys) -> None:
-    """obeys(asked, seen) -> bool: an order of `seen` in which every mention fits, and nothing is
-    left over.
+    """obeys(asked, seen) -> bool:
+    an order of `seen` in which every mention fits, and nothing is left over.
     """
-    for asked, seen, right, sentence in PAGES:
-        answer = obeys(list(asked), list(seen))
-        given = answer if answer is None or answer is ... else float(answer)
-        same(given, float(right), {sentence: float(not right)}, what="the verdict")
+    for caption, page, right, sentence in PAGES:
+        answer = obeys(list(caption), list(page))
+        mine = answer if blank(answer) else float(answer)
+        same(mine, float(right), {sentence: float(not right)}, what="the verdict")
 
 
 def _shares(n: int, decays) -> torch.Tensor:
@@ -87,8 +87,8 @@ def _shares(n: int, decays) -> torch.Tensor:
 
 @exercise("11.2", points=2, minutes=10)
 def ex_11_2(shares) -> None:
-    """shares(n, decay) -> (n + 1,): a_j = (1 - d_j) d_(j+1) ... d_n with d_0 = 0, d_k = min(decay,
-    (1 + k) / (10 + k)).
+    """shares(n, decay) -> (n + 1,): a_j = (1 - d_j) d_(j+1) ... d_n
+    with d_0 = 0, d_k = min(decay, (1 + k) / (10 + k)).
     """
     for n, decay in ((6, 0.995), (40, 0.6), (0, 0.9)):
         grown = lambda k, decay=decay: min(decay, (1 + k) / (10 + k))
@@ -121,8 +121,8 @@ def ex_11_2(shares) -> None:
 
 @exercise("11.3", points=2, minutes=8)
 def ex_11_3(heard) -> None:
-    """heard(mask, coin, rate) -> (B, 1 + L) bool: the null token, and the words of the captions
-    that are kept.
+    """heard(mask, coin, rate) -> (B, 1 + L) bool:
+    the null token, and the words of the captions that are kept.
     """
     lengths = torch.tensor([1, 3, 4, 2, 4])
     mask = torch.arange(4) < lengths[:, None]
@@ -156,8 +156,8 @@ def ex_11_3(heard) -> None:
 
 @exercise("11.4", points=3, minutes=12)
 def ex_11_4(listened) -> None:
-    """listened(q, k, text_k, mask) -> (B, L): each word's share of the joined softmax of 11.7, mean
-    over the pixels.
+    """listened(q, k, text_k, mask) -> (B, L):
+    each word's share of the joined softmax of 11.7, mean over the pixels.
     """
     g = torch.Generator().manual_seed(114)
     q, k, text_k = (torch.randn(2, n, 8, generator=g, dtype=torch.float64) for n in (6, 6, 4))

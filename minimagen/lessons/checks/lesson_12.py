@@ -1,25 +1,26 @@
 """The exercises of lesson 12: the Efficient U-Net."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from minimagen.lessons.checks import Wrong, exercise, same
+from minimagen.lessons.checks import Wrong, blank, exercise, same
+from minimagen.lessons.checks.inputs import normal
+
+_ROOT = 0.5**0.5
 
 
 def _shares(results: Sequence, expected: Tensor, faults: Mapping[str, Tensor], what: str) -> None:
-    """Compare one result a case, each as a share of what it should be, so that a small case counts
-    as much as a large one.
+    """Compare one result a case, each as a share of what it should be,
+    so that a small case counts as much as a large one.
     """
-    unsolved = next((result for result in results if result is None or result is ...), 1.0)
-    mine = (
-        [torch.as_tensor(result, dtype=torch.float64).reshape(()) for result in results]
-        if unsolved == 1.0
-        else None
-    )
     scaled = {sentence: result / expected for sentence, result in faults.items()}
-    same(mine and torch.stack(mine) / expected, torch.ones_like(expected), scaled, 1e-9, what)
+    mine = None
+    if not any(map(blank, results)):
+        numbers = [torch.as_tensor(result, dtype=torch.float64).reshape(()) for result in results]
+        mine = torch.stack(numbers) / expected
+    same(mine, torch.ones_like(expected), scaled, 1e-9, what)
 
 
 @exercise("12.1", points=2, minutes=10)
@@ -35,40 +36,23 @@ def ex_12_1(convolution_work_of) -> None:
     ]
     C, out, k, H, W, s, g = torch.tensor(cases, dtype=torch.float64).T
     up = (H / s).ceil() * (W / s).ceil()
-    right = k**2 * C / g * out * up
+    each = k**2 * C / g * out  # the work at one pixel
+    right = each * up
     faults = {
-        "the stride is forgotten: the work is counted at the pixels that come out (eq. 12.1)": k**2
-        * C
-        / g
-        * out
+        "the stride is forgotten: the work is counted at the pixels that come out (eq. 12.1)": each
         * H
         * W,
-        "the stride shortens both sides, and must be divided by twice": k**2
-        * C
-        / g
-        * out
-        * (H / s).ceil()
-        * W,
+        "the stride shortens both sides, and must be divided by twice": each * (H / s).ceil() * W,
         "what is left over counts: the first pixel of every stride is kept, so round the sides "
-        "up": (k**2 * C / g * out * (H / s).floor() * (W / s).floor()),
-        "sides are whole numbers of pixels: round each of them up": k**2
-        * C
-        / g
-        * out
-        * H
-        * W
-        / s**2,
-        "the groups are forgotten: a new channel draws from channels / groups old ones": k**2
-        * C
-        * out
+        "up": each * (H / s).floor() * (W / s).floor(),
+        "sides are whole numbers of pixels: round each of them up": each * H * W / s**2,
+        "the groups are forgotten: a new channel draws from channels / groups old ones": each
+        * g
         * up,
-        "only the old channels are divided by groups; all the new ones are still computed": k**2
-        * C
-        / g
-        * out
+        "only the old channels are divided by groups; all the new ones are still computed": each
         / g
         * up,
-        "the window has two sides: k squared": k * C / g * out * up,
+        "the window has two sides: k squared": each / k * up,
         "these are operations; a multiply-add is two of them": 2 * right,
     }
     _shares([convolution_work_of(*case) for case in cases], right, faults, "the work")
@@ -108,8 +92,8 @@ def ex_12_2(scale_for) -> None:
 
 @exercise("12.3", points=3, minutes=15)
 def ex_12_3(joining_block_parameters) -> None:
-    """joining_block_parameters(channels, kept, width, emb) -> parameters of a block that is given a
-    stack of both.
+    """joining_block_parameters(channels, kept, width, emb)
+    -> parameters of a block that is given a stack of both.
     """
     cases = [(8, 8, 8, 32), (64, 32, 32, 128), (16, 48, 24, 64), (5, 3, 7, 11)]
     C, K, out, E = torch.tensor(cases, dtype=torch.float64).T
@@ -147,14 +131,10 @@ def ex_12_3(joining_block_parameters) -> None:
 
 @exercise("12.4", points=3, minutes=15)
 def ex_12_4(level) -> None:
-    """level(x, shrink, down, inner, up, grow) -> grow(up((inner(h) + h) / sqrt(2))) with h =
-    down(shrink(x)).
+    """level(x, shrink, down, inner, up, grow)
+    -> grow(up((inner(h) + h) / sqrt(2))) with h = down(shrink(x)).
     """
-    root, widths = 0.5**0.5, []
-    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(124), dtype=torch.float64)
-    shrink = lambda x: x[:, :, ::2, ::2] * 2 + 0.1
-    grow = lambda x: x.repeat_interleave(2, 2).repeat_interleave(2, 3) * 0.7 - 0.2
-    inner = lambda x: torch.cos(x) * 3
+    x, widths = normal(2, 3, 8, 8, seed=124), []
 
     def blocks(bend):
         def work(x: Tensor) -> Tensor:
@@ -164,35 +144,52 @@ def ex_12_4(level) -> None:
         return work
 
     down, up = blocks(torch.tanh), blocks(torch.sin)
-    h, late = down(shrink(x)), shrink(down(x))
-    faults = {
-        "this shrinks after the blocks of the way down: they must see the small picture (eq. "
-        "12.7)": (grow(up((inner(late) + late) * root))),
-        "this grows before the blocks of the way up: they must see the small picture (eq. 12.7)": (
-            up(grow((inner(h) + h) * root))
-        ),
-        "the sum is not scaled: its variance would be 2 (eq. 12.8)": grow(up(inner(h) + h)),
-        "only the skip is scaled: the variance would be 1.5 (eq. 12.8)": grow(
-            up(inner(h) + h * root)
-        ),
-        "only what comes from below is scaled; both halves are": grow(up(inner(h) * root + h)),
-        "this is the mean of the two: the variance would be 1/2; divide by the root of 2": grow(
-            up((inner(h) + h) / 2)
-        ),
-        "the skip is missing: what comes from below must be joined by h": grow(up(inner(h))),
-        "the skip is taken before the blocks of the way down; it is what they return": (
-            grow(up((inner(h) + shrink(x)) * root))
-        ),
-        "the skip joins behind the blocks of the way up; it must join in front of them": grow(
-            (up(inner(h)) + h) * root
-        ),
-        "the coarser levels are missing: pass h through inner": grow(up((h + h) * root)),
-    }
-    expected = grow(up((inner(h) + h) * root))
+    h = down(_shrink(x))
+    expected, faults = _grow(up((_inner(h) + h) * _ROOT)), _misjoined(x, down, up)
     widths.clear()
-    same(level(x, shrink, down, inner, up, grow), expected, faults, what="the level's output")
+    same(level(x, _shrink, down, _inner, up, _grow), expected, faults, what="the level's output")
     if widths != [4, 4]:
         raise Wrong(
             "the blocks of each way run once, on the small picture; they ran on widths "
             f"{widths}, not [4, 4]"
         )
+
+
+def _shrink(x: Tensor) -> Tensor:
+    return x[:, :, ::2, ::2] * 2 + 0.1
+
+
+def _grow(x: Tensor) -> Tensor:
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3) * 0.7 - 0.2
+
+
+def _inner(x: Tensor) -> Tensor:
+    return torch.cos(x) * 3
+
+
+def _misjoined(x: Tensor, down: Callable, up: Callable) -> dict[str, Tensor]:
+    """What a level returns whose parts are in the wrong place, or whose sum has the wrong scale."""
+    h, late = down(_shrink(x)), _shrink(down(x))
+    return {
+        "this shrinks after the blocks of the way down: they must see the small picture (eq. "
+        "12.7)": _grow(up((_inner(late) + late) * _ROOT)),
+        "this grows before the blocks of the way up: they must see the small picture (eq. 12.7)": (
+            up(_grow((_inner(h) + h) * _ROOT))
+        ),
+        "the sum is not scaled: its variance would be 2 (eq. 12.8)": _grow(up(_inner(h) + h)),
+        "only the skip is scaled: the variance would be 1.5 (eq. 12.8)": _grow(
+            up(_inner(h) + h * _ROOT)
+        ),
+        "only what comes from below is scaled; both halves are": _grow(up(_inner(h) * _ROOT + h)),
+        "this is the mean of the two: the variance would be 1/2; divide by the root of 2": _grow(
+            up((_inner(h) + h) / 2)
+        ),
+        "the skip is missing: what comes from below must be joined by h": _grow(up(_inner(h))),
+        "the skip is taken before the blocks of the way down; it is what they return": (
+            _grow(up((_inner(h) + _shrink(x)) * _ROOT))
+        ),
+        "the skip joins behind the blocks of the way up; it must join in front of them": _grow(
+            (up(_inner(h)) + h) * _ROOT
+        ),
+        "the coarser levels are missing: pass h through inner": _grow(up((h + h) * _ROOT)),
+    }

@@ -5,26 +5,23 @@ import math
 import torch
 
 from minimagen.lessons.checks import exercise, parts, same
+from minimagen.lessons.checks.inputs import normal
 from minimagen.noise import alpha_sigma, cosine
-
-
-def _normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @exercise("13.1", points=2, minutes=8)
 def ex_13_1(top_up) -> None:
-    """top_up(picture, level, tau2, eps) -> (noisy picture, logsnr (B,)): a picture with white noise
-    tau2 to the law 13.9.
+    """top_up(picture, level, tau2, eps) -> (noisy picture, logsnr (B,)):
+    a picture with white noise tau2 to the law 13.9.
 
     picture, eps (B, 3, h, h); level (B,) times of the cosine schedule; tau2 a number.
     """
-    picture, eps = _normal(3, 3, 3, 3, seed=131), _normal(3, 3, 3, 3, seed=132)
+    picture, eps = normal(3, 3, 3, 3, seed=131), normal(3, 3, 3, 3, seed=132)
     level, tau2 = torch.tensor([0.4, 0.6, 0.9]).double(), 0.3
     logsnr = cosine(level)
     alpha, sigma = alpha_sigma(logsnr, 4)
     missing = (sigma**2 - alpha**2 * tau2).sqrt()
-    noisy, told = parts(top_up(picture, level, tau2, eps), "the noisy picture", "the log-SNR")
+    noisy, mine = parts(top_up(picture, level, tau2, eps), "the noisy picture", "the log-SNR")
     faults = {
         "the noise of the level is added in full; some of it is there already": alpha * picture
         + sigma * eps,
@@ -46,7 +43,7 @@ def ex_13_1(top_up) -> None:
         "this is the level, a time; the network is told its log-SNR": level,
         "the sign of the log-SNR is wrong: it falls as the level grows": -logsnr,
     }
-    same(told, logsnr, faults, what="the log-SNR")
+    same(mine, logsnr, faults, what="the log-SNR")
 
 
 @exercise("13.2", points=2, minutes=5)
@@ -54,9 +51,9 @@ def ex_13_2(decibels_of) -> None:
     """decibels_of(pictures, truth) -> (B,) PSNR of each picture, cut off at [-1, 1], equation 13.7;
     both (B, C, H, W).
     """
-    truth = _normal(3, 3, 4, 4, seed=133).clamp(-1, 1)
+    truth = normal(3, 3, 4, 4, seed=133).clamp(-1, 1)
     scale = torch.tensor([0.05, 0.3, 0.8]).double().reshape(3, 1, 1, 1)
-    pictures = truth + scale * _normal(3, 3, 4, 4, seed=134)
+    pictures = truth + scale * normal(3, 3, 4, 4, seed=134)
     error = (pictures.clamp(-1, 1) - truth).square()
     mse, raw = error.mean((1, 2, 3)), (pictures - truth).square().mean((1, 2, 3))
     right = 10 * torch.log10(4 / mse)
@@ -79,11 +76,11 @@ def ex_13_2(decibels_of) -> None:
 
 @exercise("13.3", points=3, minutes=12)
 def ex_13_3(agree) -> None:
-    """agree(x, y, R) -> the nearest signals (B, N) to x (B, N) whose small copies R x' are y (B,
-    n); R (n, N) of rank n.
+    """agree(x, y, R) -> the nearest signals (B, N) to x (B, N)
+    whose small copies R x' are y (B, n); R (n, N) of rank n.
     """
-    x, y = _normal(2, 6, seed=135), _normal(2, 3, seed=136)
-    matrix = _normal(3, 6, seed=137)
+    x, y = normal(2, 6, seed=135), normal(2, 3, seed=136)
+    matrix = normal(3, 6, seed=137)
     off, square = y - x @ matrix.T, matrix @ matrix.T
     right = x + torch.linalg.solve(square, off.T).T @ matrix
     faults = {
@@ -104,8 +101,8 @@ def ex_13_3(agree) -> None:
 
 @exercise("13.4", points=3, minutes=12)
 def ex_13_4(best_level) -> None:
-    """best_level(tau2, nu) -> the augmentation levels (B,) with the smallest error 13.16, times of
-    the cosine schedule.
+    """best_level(tau2, nu) -> the augmentation levels (B,) with the smallest error 13.16,
+    times of the cosine schedule.
     """
     tau2, nu = torch.tensor([0.05, 0.4, 0.7, 1.0, 3.0]).double(), 0.2
     best = (2 * tau2 - 1 - nu).clamp(min=0)

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from minimagen.cascade import seeded
 from minimagen.evaluation.metrics import agreement
-from minimagen.lessons.checks import Wrong, exercise, parts, same
+from minimagen.lessons.checks import Wrong, blank, exercise, parts, same
 from minimagen.noise import randn
 
 _SEEDS, _SIZES = [3, 4, 20], (2, 4, 8)
@@ -24,8 +24,8 @@ def _toy(size: int):
 
 
 def _chained(number, below=lambda drawn: drawn[-1], seeds=_SEEDS) -> list:
-    """All batches of the toy's stages; number (seed, stage) -> generator, below: what a stage is
-    given of those drawn.
+    """All batches of the toy's stages;
+    number (seed, stage) -> generator, below: what a stage is given of those drawn.
     """
     drawn: list = []
     for j, size in enumerate(_SIZES):
@@ -39,14 +39,14 @@ def _plain(number: int) -> torch.Generator:
 
 @exercise("14.1", points=2, minutes=8)
 def ex_14_1(chain) -> None:
-    """chain(stages, seeds) -> the list of all stages' batches; stage(below, generators), generators
-    by equation 14.6.
+    """chain(stages, seeds) -> the list of all stages' batches;
+    stage(below, generators), generators by equation 14.6.
     """
     right = _chained(seeded)
-    found = chain([_toy(size) for size in _SIZES], _SEEDS)
-    if isinstance(found, torch.Tensor):
+    mine = chain([_toy(size) for size in _SIZES], _SEEDS)
+    if isinstance(mine, torch.Tensor):
         raise Wrong("this is one batch; the pictures of all three stages are asked for, in a list")
-    found = parts(found, *(f"the batch of stage {j}" for j in range(len(_SIZES))))
+    mine = parts(mine, *(f"the batch of stage {j}" for j in range(len(_SIZES))))
     kept = {s: seeded(s, 0) for s in _SEEDS}
     faults = {
         "every stage gets stage 0's generators; by 14.6 stage j begins from 16 s + j": _chained(
@@ -64,7 +64,7 @@ def ex_14_1(chain) -> None:
     }
     for j, batch in enumerate(right):
         same(
-            _batch(found[j]),
+            _batch(mine[j]),
             batch,
             {said: wrong[j] for said, wrong in faults.items()},
             what=f"the batch of stage {j}",
@@ -72,9 +72,7 @@ def ex_14_1(chain) -> None:
 
 
 def _batch(batch):
-    """The batch; None, with which the list of a chain may begin where the first entry was not cut
-    off, is told.
-    """
+    """The batch; None, with which a list begins whose first entry was not cut off, is a fault."""
     if batch is None:
         raise Wrong(
             "the list begins with None: it should hold the stages' pictures and nothing else"
@@ -84,8 +82,8 @@ def _batch(batch):
 
 @exercise("14.2", points=2, minutes=8)
 def ex_14_2(whose) -> None:
-    """whose(noise, most) -> (seed, stage) of the generator of equation 14.6 whose first noise (3,
-    h, h) this is.
+    """whose(noise, most) -> (seed, stage) of the generator of equation 14.6
+    whose first noise (3, h, h) this is.
     """
     for s, j in ((5, 0), (0, 2), (11, 1)):
         seed, stage = parts(whose(randn((3, 4, 4), seeded(s, j)), 12), "the seed", "the stage")
@@ -96,9 +94,8 @@ def ex_14_2(whose) -> None:
             "this is the number 16 s + j, not the seed in it": (16 * s + j, j),
             "the stages are counted from 0": (s, j + 1),
         }
-        found = torch.tensor([float(seed), float(stage)])
         same(
-            found,
+            torch.tensor([float(seed), float(stage)]),
             torch.tensor([s, j]),
             {k: torch.tensor(v) for k, v in faults.items()},
             what="the pair (seed, stage)",
@@ -110,7 +107,7 @@ def ex_14_3(most_pictures) -> None:
     """most_pictures(one, two, room) -> how many pictures fit, from the peaks with one and with two;
     equation 14.8.
     """
-    asked = torch.tensor(
+    cases = torch.tensor(
         [
             (100, 160, 1000),
             (900, 910, 1000),
@@ -120,11 +117,11 @@ def ex_14_3(most_pictures) -> None:
             (900, 910, 500),
         ]
     )
-    one, two, room = asked.T
+    one, two, room = cases.T
     each = two - one
     right = ((room - one + each) // each).clamp(min=0)
-    found = [most_pictures(*(int(value) for value in row)) for row in asked]
-    if None in found or ... in found:
+    mine = [most_pictures(*(int(value) for value in row)) for row in cases]
+    if any(map(blank, mine)):
         same(None, right)
     faults = {
         "this divides by the peak of one picture, which has the weights in it": room // one,
@@ -135,7 +132,7 @@ def ex_14_3(most_pictures) -> None:
         "this is not a whole number": ((room - one + each) / each).clamp(min=0),
     }
     same(
-        torch.as_tensor([float(value) for value in found]),
+        torch.as_tensor([float(value) for value in mine]),
         right,
         faults,
         what="the number of pictures",
@@ -148,7 +145,7 @@ def ex_14_4(culprit) -> None:
     pictures, shows, most = _faulty()
     off = torch.stack([agreement(pictures[j], pictures[j - 1]) for j in (1, 2)])
     right = torch.tensor([-1, 0, 1, 2, 1, 0])
-    ends, untold = agreement(pictures[2], pictures[0]) > most, torch.zeros_like(shows)
+    ends, never = agreement(pictures[2], pictures[0]) > most, torch.zeros_like(shows)
     pairs = zip(pictures, pictures[1:], strict=False)
     signed = [
         (F.adaptive_avg_pool2d(b, a.shape[-1]) - a).mean((1, 2, 3)) / 2 > most for a, b in pairs
@@ -167,7 +164,7 @@ def ex_14_4(culprit) -> None:
         "where all is well the answer is -1": torch.where(right == -1, 0, right),
         "stages are counted from 0": torch.where(right == -1, -1, right + 1),
         "more than most is a fault, not less": _first(~shows, *(off <= most)),
-        "whether the base shows the sentence was not asked": _first(untold, *(off > most)),
+        "whether the base shows the sentence was not asked": _first(never, *(off > most)),
         "the worst stage is not always the first at fault": worst,
         "in a mean of signed differences a bright fault and a dark one cancel": _first(
             ~shows, *signed
@@ -177,19 +174,19 @@ def ex_14_4(culprit) -> None:
 
 
 def _first(*at_fault: torch.Tensor, end: bool = False) -> torch.Tensor:
-    """The number of the first (or, from the end, the last) stage whose flag is set, -1 where none
-    is.
+    """The number of the first (or, from the end, the last) stage whose flag is set,
+    -1 where none is.
     """
-    found = torch.full((len(at_fault[0]),), -1)
+    number = torch.full((len(at_fault[0]),), -1)
     order = range(len(at_fault)) if end else reversed(range(len(at_fault)))
     for j in order:
-        found = torch.where(at_fault[j], j, found)
-    return found
+        number = torch.where(at_fault[j], j, number)
+    return number
 
 
 def _faulty() -> tuple[list[torch.Tensor], torch.Tensor, float]:
-    """Six pictures of three stages: all well; no sentence; stage 1 off; stage 2; stage 1 a little
-    and 2 a lot; 0, 1 and 2.
+    """Six pictures of three stages: all well; no sentence; stage 1 off; stage 2;
+    stage 1 a little and 2 a lot; 0, 1 and 2.
     """
     g = torch.Generator().manual_seed(144)
     small = torch.rand(6, 3, 4, 4, generator=g) - 0.5
