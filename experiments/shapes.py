@@ -2,7 +2,8 @@
 and their errors on pages and captions that training never had.
 
 `python -m experiments.shapes --minutes 10` trains and measures; each result is a line of the file
-of figures, and the weights stay under --runs, so that their drawings can be judged. The time is that of the processor, whatever else runs on the machine.
+of figures, and the weights stay under --runs, so that their drawings can be judged. The time is
+that of the processor, whatever else runs on the machine.
 """
 
 import time
