@@ -7,7 +7,7 @@ from minimagen import __version__
 from minimagen.cli.draw import draw
 from minimagen.cli.evaluate import evaluate, info
 from minimagen.cli.train import train
-from minimagen.evaluation.registry import DATASETS, EXAMINED, KINDS, SPLITS, described
+from minimagen.evaluation.registry import ALL_SPLITS, DATASETS, EXAMINED, KINDS, described
 
 EXAMPLES = """`minimagen draw --help` (or train, evaluate, info) tells what each flag does.
 
@@ -201,10 +201,10 @@ def _caption_flags(sub) -> None:
     )
     sub.add_argument(
         "--split",
-        choices=SPLITS,
+        choices=ALL_SPLITS,
         default="held-out",
-        help="held-out: wordings that training never had; unseen: colours and shapes never seen "
-        "together (default: held-out)",
+        help="held-out: wordings that training never had; unseen and unseen-...: what it never "
+        "showed together, or at all; text-only: words that it never had (default: held-out)",
     )
     sub.add_argument(
         "--data",
