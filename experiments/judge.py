@@ -18,6 +18,8 @@ from torch import Tensor
 
 from experiments._common import command, machine, parser, share, write_json
 from minimagen.data import World
+from minimagen.data.nouns import SHAPES
+from minimagen.data.pages import Page
 from minimagen.data.truth import Object, Truth
 from minimagen.data.world import SPLITS, render
 from minimagen.evaluation.metrics import frechet
@@ -200,6 +202,41 @@ def measure(given: argparse.Namespace) -> dict:
     }
 
 
+def figure(table: dict[str, dict[str, int]], each: int, path: Path) -> None:
+    """The confusion table as a picture, and beside it what is most often taken for what."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    names = [*table, UNREADABLE, "nothing"]
+    shares = [[row.get(name, 0) / each for name in names] for row in table.values()]
+    drawn = pyplot.figure(figsize=(15, 7.5), layout="constrained")
+    left, right = drawn.subfigures(1, 2, width_ratios=(1, 1))
+    axes = left.subplots()
+    axes.imshow(torch.tensor(shares).sqrt(), cmap="Blues", interpolation="nearest")
+    axes.set(
+        xlabel="read as (the last two: unreadable, nothing)", ylabel="is", xticks=[], yticks=[]
+    )
+    pairs = [(n, is_, as_) for is_, row in table.items() for as_, n in row.items() if is_ != as_]
+    pairs.sort(key=lambda pair: -pair[0])
+    for cell, (n, is_, as_) in zip(right.subplots(6, 4).flat, pairs, strict=False):
+        both = [alone(is_), alone(as_) if as_ in table else torch.full((64, 64, 3), 255)]
+        cell.imshow(torch.cat(both, 1).to(torch.uint8))
+        cell.set_title(f"{is_} read as {as_}: {n} of {each}", fontsize=7)
+    for cell in right.axes:
+        cell.axis("off")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn.savefig(path, dpi=80)
+
+
+def alone(noun: str) -> Tensor:
+    """A noun on a white page, uint8 (64, 64, 3): shapes blue, things in their own colours."""
+    colour = "blue" if noun in SHAPES else None
+    o = Object(noun, colour, "large", 12, 12, 40)
+    return render(Truth("single", Page("plain", "white"), (o,)), SIZE).permute(1, 2, 0)
+
+
 def main() -> None:
     new = parser(__doc__, "judge.json")
     new.add_argument("--pages", type=int, default=PAGES, help=f"of the main row (default: {PAGES})")
@@ -208,7 +245,7 @@ def main() -> None:
     found = measure(given)
     write_json(given.out, found)
     if given.figure:
-        figure(found["confusion, bent by 2 pixels, blurred by 1"], given.figure)
+        figure(found["confusion, bent by 2 pixels, blurred by 1"], EACH, given.figure)
 
 
 if __name__ == "__main__":

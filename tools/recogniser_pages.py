@@ -1,4 +1,4 @@
-"""Pages for the training and the trial of the recogniser: renderings, junk, and what spoils them."""
+"""Pages for training and trying the recogniser: renderings, junk, and what spoils them."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -11,13 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minimagen.data.grammar import choose_page
-from minimagen.data.nouns import COLOURS, SHAPES, things
+from minimagen.data.nouns import COLOURS, SHAPES
 from minimagen.data.pages import Page, clashes
 from minimagen.data.sprites import tints
 from minimagen.data.truth import SIZES, THING_SIZES, Object, Truth
 from minimagen.data.world import render
 from minimagen.evaluation.recogniser import nouns
-from minimagen.pixels import from_uint8
 
 SIDE = 64
 NUMBERS = {0: 0.04, 1: 0.3, 2: 0.36, 3: 0.2, 4: 0.1}  # objects on a page
@@ -209,7 +208,7 @@ def spoil(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def bent(pictures: Tensor, by: Tensor, generator: torch.Generator) -> Tensor:
-    """Pages (B, 3, 64, 64) bent by a smooth random field: at most about `by` (B, 1, 1, 1) pixels."""
+    """Pages (B, 3, 64, 64) bent by a smooth random field, about `by` (B, 1, 1, 1) pixels."""
     field = torch.rand(len(pictures), 2, 7, 7, generator=generator) * 2 - 1
     field = F.interpolate(field, size=SIDE, mode="bicubic") * by * (2 / SIDE)
     middle = (torch.arange(SIDE) + 0.5) * (2 / SIDE) - 1

@@ -44,7 +44,7 @@ class Captioned(ABC):
         return self[i][1]
 
     def truth(self, i: int) -> object:
-        """What a judge is told of item i: its caption, unless a data set knows more than it says."""
+        """What a judge is told of item i: its caption, where a data set knows no more than that."""
         return self.caption(i)
 
     def cut(self, i: int, top: int, left: int, side: int) -> Tensor:

@@ -18,8 +18,7 @@ from minimagen.evaluation.metrics import (
 )
 from minimagen.evaluation.registry import examined
 
-# The truths of captions, as `truths` gives them, and the pictures of the last stages, each (B, 3, H,
-# W).
+# What `truths` gives for some captions, and the pictures of the last stages, each (B, 3, H, W).
 Drawn = tuple[Sequence, list[Tensor]]
 
 

@@ -46,7 +46,9 @@ class Finder(nn.Module):
     def __init__(self):
         super().__init__()
         self.fine = nn.Sequential(_conv(6, 24, 4, 2), _conv(24, 48, 4, 2))
-        self.coarse = nn.Sequential(_conv(48, 48, 4, 2), _conv(48, 48), _conv(48, 48), _conv(48, 48))
+        self.coarse = nn.Sequential(
+            _conv(48, 48, 4, 2), _conv(48, 48), _conv(48, 48), _conv(48, 48)
+        )
         self.head = nn.Sequential(_conv(96, 32), nn.Conv2d(32, 4, 1))
 
     def forward(self, seen: Tensor) -> Tensor:
@@ -93,9 +95,13 @@ def trained() -> nn.ModuleDict:
     path, nets = shipped("recogniser") / "weights.safetensors", networks()
     try:
         weights = load_file(path)
-        nets.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in weights.items()})
+        nets.load_state_dict(
+            {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
+        )
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path} must be the shipped weights of the recogniser: {error}") from error
+        raise ValueError(
+            f"{path} must be the shipped weights of the recogniser: {error}"
+        ) from error
     return nets.eval().requires_grad_(False)
 
 

@@ -87,9 +87,9 @@ def _read(pictures: Tensor) -> list[Reading]:
     which, boxes = peaks(trained()["finder"](seen))
     noun_logits, colour_logits = trained()["recogniser"](cut_out(seen, which, boxes))
     sure, noun = noun_logits.softmax(1).max(1)
-    rows = zip(noun.tolist(), colour_logits.argmax(1).tolist(), sure.tolist(), boxes.tolist())
+    columns = which, noun, colour_logits.argmax(1), sure, boxes
     objects: list[list[Seen]] = [[] for _ in pages]
-    for page, row in zip(which.tolist(), rows, strict=True):
+    for page, *row in zip(*(column.tolist() for column in columns), strict=True):
         objects[page].append(_seen(*row))
     return [
         Reading(page if score >= LEAST else None, tuple(found))
