@@ -8,9 +8,9 @@ that junk is unreadable. No drawing of a diffusion network is ever used.
 """
 
 import argparse
-import json
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments._common import processor, write_json
 from minimagen.data.nouns import COLOURS
 from minimagen.data.pages import draw_page
 from minimagen.data.truth import Object
 from minimagen.data.world import render
 from minimagen.evaluation.recogniser import CELL, SIDE, cut_out, networks, nouns, seen_on
-from minimagen.files import processor, write
+from minimagen.files import write
 from minimagen.pixels import from_uint8
 from tools.recogniser_pages import TRAINED_JUNK, compose, spoil
 
@@ -131,14 +132,13 @@ def wrong_pages(pages: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(wrong, pages.roll(1, 0), pages)
 
 
-def train(steps: int, seed: int = 0) -> tuple[nn.ModuleDict, list[dict]]:
-    torch.manual_seed(seed)
+def train(nets: nn.ModuleDict, steps: int, seed: int = 0) -> Iterator[dict[str, float]]:
+    """Train both networks, in place; after every step its losses."""
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    nets = networks().to(memory_format=torch.channels_last)
+    nets.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(nets.parameters(), lr=PEAK, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK, total_steps=steps)
-    log, began = [], time.process_time()
-    for step in range(1, steps + 1):
+    for _ in range(steps):
         given = batch(rng)
         seen = seen_on(spoil(given.pictures, generator), wrong_pages(given.pages, generator))
         with torch.autocast("cpu", torch.bfloat16):
@@ -149,11 +149,7 @@ def train(steps: int, seed: int = 0) -> tuple[nn.ModuleDict, list[dict]]:
         (finding + naming).backward()
         optimizer.step()
         schedule.step()
-        if step % 50 == 0:
-            told = {"step": step, "finding": finding.item(), "naming": naming.item()}
-            log.append({name: round(value, 4) for name, value in told.items()})
-            print(log[-1], f"{time.process_time() - began:.0f} s", flush=True)
-    return nets, log
+        yield {"finding": finding.item(), "naming": naming.item()}
 
 
 def save(nets: nn.ModuleDict, told: dict, folder: Path) -> None:
@@ -161,8 +157,7 @@ def save(nets: nn.ModuleDict, told: dict, folder: Path) -> None:
     half = lambda t: t.half().contiguous() if t.is_floating_point() else t
     weights = {name: half(tensor) for name, tensor in nets.state_dict().items()}
     write(folder / "weights.safetensors", lambda path: save_file(weights, path))
-    text = json.dumps(told, indent=1) + "\n"
-    write(folder / "training_log.json", lambda path: path.write_text(text, encoding="utf-8"))
+    write_json(folder / "training_log.json", told)
 
 
 def main() -> None:
@@ -170,17 +165,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=DATA / "recogniser")
     given = parser.parse_args()
-    began = time.process_time()
-    nets, log = train(given.steps)
-    told = {
-        "steps": given.steps,
-        "batch": BATCH,
-        "seconds of processor time": round(time.process_time() - began),
-        "machine": processor(),
-        "threads": torch.get_num_threads(),
-        "log": log,
-    }
-    save(nets, told, given.out)
+    torch.manual_seed(0)
+    nets, log, began = networks(), [], time.process_time()
+    for step, losses in enumerate(train(nets, given.steps), 1):
+        if step % 100 == 0 or step == given.steps:
+            log.append({"step": step, **{name: round(loss, 4) for name, loss in losses.items()}})
+            seconds = round(time.process_time() - began)
+            print(log[-1], f"{seconds} s", flush=True)
+            told = {"steps": given.steps, "batch": BATCH, "seconds of processor time": seconds}
+            told |= {"machine": processor(), "threads": torch.get_num_threads(), "log": log}
+            save(nets, told, given.out)
 
 
 if __name__ == "__main__":
