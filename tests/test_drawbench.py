@@ -3,12 +3,16 @@
 import re
 
 import pytest
+import torch
 
 from minimagen.data import World
 from minimagen.data.nouns import COLOURS, SHAPES, things, unseen_colour, unseen_pair
 from minimagen.data.wordings import TEXT_ONLY
-from minimagen.evaluation.drawbench import ROWS, foreign, items, misspelt
+from minimagen.data.world import render
+from minimagen.evaluation.drawbench import ROWS, drawbench, foreign, items, misspelt
 from minimagen.evaluation.judge import passes
+from minimagen.evaluation.metrics import share_interval
+from minimagen.pixels import from_uint8
 
 ALL = {row: items(row, 80) for row in ROWS}
 asked = pytest.mark.parametrize("row", ROWS)
@@ -115,6 +119,29 @@ def test_pages_are_named():
     assert len({t.page.kind for t in truths("pages")}) == 5
     assert any(t.objects for t in truths("pages"))
     assert any(o.noun in SHAPES for t in truths("pages") for o in t.objects)
+
+
+def test_what_is_drawn_as_it_should_be_is_right_in_every_row():
+    told = {caption: truth for row in ROWS for caption, truth in ALL[row]}
+
+    def draw(captions):
+        return from_uint8(torch.stack([render(told[caption], 64) for caption in captions]))
+
+    reports = drawbench(draw, 24)
+    assert list(reports) == list(ROWS)
+    for row, report in reports.items():
+        marks = report.marks()["all"]
+        assert marks["share"] >= 0.9, row
+        assert marks["low"] == share_interval(report.counted("all"))[0]
+    empty = drawbench(lambda captions: torch.ones(len(captions), 3, 64, 64), 4)
+    assert all(report.share("all") == 0 for row, report in empty.items() if row != "pages")
+    asked = {
+        row: {n for n in report.asked if report.asked[n].any()} for row, report in reports.items()
+    }
+    assert "colours" in asked["colours of two objects"]
+    assert {"relations", "places"} <= asked["positional"]
+    assert "sizes" in asked["sizes"]
+    assert "page" in asked["pages"]
 
 
 def test_a_row_that_is_none_is_named():

@@ -36,10 +36,10 @@ def compose(rng: random.Random, numbers: dict[int, float] = NUMBERS) -> Truth:
 
 
 def any_object(rng: random.Random) -> Object:
-    """A noun, a colour and a size, all alike likely; half of the things in their own colours. One
-    side in four is between those that `World` has.
+    """A noun, a colour and a size: three in ten a shape, half of the things in their own colours,
+    one side in four between those that `World` has.
     """
-    noun = rng.choice(nouns())
+    noun = rng.choice(SHAPES if rng.random() < 0.3 else nouns()[len(SHAPES) :])
     own = noun not in SHAPES and rng.random() < 0.5
     table = SIZES if noun in SHAPES else THING_SIZES
     size = rng.choice([*table])
@@ -66,9 +66,9 @@ Junk = Callable[[np.ndarray, Truth, int, random.Random], np.ndarray]
 
 
 def _other(truth: Truth, k: int, rng: random.Random) -> np.ndarray:
-    """The same page with something else in the place of object k."""
+    """The same page with another thing in the place of object k."""
     new = any_object(rng)
-    while new.noun == truth.objects[k].noun or _clash(new, truth.page):
+    while new.noun in (*SHAPES, truth.objects[k].noun) or _clash(new, truth.page):
         new = any_object(rng)
     old = truth.objects[k]
     new = replace(old, noun=new.noun, colour=new.colour)

@@ -13,12 +13,13 @@ from functools import cache
 from itertools import islice
 
 import numpy as np
+from torch import Tensor
 
 from minimagen.data import World
 from minimagen.data.nouns import COLOURS, SHAPES, drawings, oklab
 from minimagen.data.truth import Truth
 from minimagen.data.wordings import NOUN_WORDS, plural
-from minimagen.evaluation.judge import passes
+from minimagen.evaluation.judge import JudgeReport, judge, passes
 from minimagen.evaluation.recogniser import nouns
 
 FAR = 0.2  # Oklab: a colour at least so far from almost all of a thing is none of its own
@@ -46,6 +47,19 @@ def items(row: str, count: int) -> list[tuple[str, Truth]]:
     if row not in ROWS:
         raise ValueError(f"row must be one of {', '.join(ROWS)}, got {row!r}")
     return list(islice(_endless(ROWS[row]), count))
+
+
+def drawbench(draw: Callable[[list[str]], Tensor], count: int = 64) -> dict[str, JudgeReport]:
+    """The judge's report on every row: `draw` is given the captions of a row, `count` of them, and
+    gives their pictures (count, 3, H, H) in [-1, 1].
+
+    A report's `marks()` are shares with their Wilson intervals, "all" that of all that is said.
+    """
+    reports = {}
+    for row in ROWS:
+        captions, truths = zip(*items(row, count), strict=True)
+        reports[row] = judge(draw(list(captions)), truths)
+    return reports
 
 
 def _endless(row: Row) -> Iterator[tuple[str, Truth]]:

@@ -50,6 +50,7 @@ class Finder(nn.Module):
             _conv(48, 48, 4, 2), _conv(48, 48), _conv(48, 48), _conv(48, 48)
         )
         self.head = nn.Sequential(_conv(96, 32), nn.Conv2d(32, 4, 1))
+        nn.init.constant_(self.head[1].bias, -2.0)  # most cells are no centre
 
     def forward(self, seen: Tensor) -> Tensor:
         fine = self.fine(seen)
