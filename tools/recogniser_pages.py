@@ -36,10 +36,10 @@ def compose(rng: random.Random, numbers: dict[int, float] = NUMBERS) -> Truth:
 
 
 def any_object(rng: random.Random) -> Object:
-    """A noun, a colour and a size: three in ten a shape, half of the things in their own colours,
+    """A noun, a colour and a size: four in ten a shape, half of the things in their own colours,
     one side in four between those that `World` has.
     """
-    noun = rng.choice(SHAPES if rng.random() < 0.3 else nouns()[len(SHAPES) :])
+    noun = rng.choice(SHAPES if rng.random() < 0.4 else nouns()[len(SHAPES) :])
     own = noun not in SHAPES and rng.random() < 0.5
     table = SIZES if noun in SHAPES else THING_SIZES
     size = rng.choice([*table])
@@ -186,8 +186,8 @@ def _mixed(one: np.ndarray, two: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.rint(one + share * (two.astype(float) - one)).astype(np.uint8)
 
 
-TRAINED_JUNK: tuple[Junk, ...] = (halves, halves, quarters, melted, blob, noise)
-UNTRAINED_JUNK: tuple[Junk, ...] = (ghost, combed, swirled)
+TRAINED_JUNK: tuple[Junk, ...] = (halves, halves, ghost, quarters, melted, blob, noise)
+UNTRAINED_JUNK: tuple[Junk, ...] = (combed, swirled)
 
 
 # --- what spoils a page ---

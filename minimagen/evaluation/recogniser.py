@@ -19,7 +19,7 @@ SIDE, CELL = 64, 4  # pixels of a page, and of a cell of the map of centres
 CROP = 32  # pixels of the cut-out that is recognised
 FIELD = 1.3  # how much of the page it shows, in sides of the object
 FEATURES = 128
-FOUND = 0.5  # the least value of a peak in the map that counts as an object
+FOUND = 0.35  # the least value of a peak in the map that counts as an object
 
 
 @cache
