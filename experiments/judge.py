@@ -17,6 +17,13 @@ import torch
 from torch import Tensor
 
 from experiments._common import command, machine, parser, share, write_json
+from experiments._recogniser_pages import (
+    TRAINED_JUNK,
+    UNTRAINED_JUNK,
+    bent,
+    blurred,
+    compose,
+)
 from minimagen.data import World
 from minimagen.data.nouns import SHAPES
 from minimagen.data.pages import Page
@@ -26,13 +33,6 @@ from minimagen.evaluation.metrics import frechet
 from minimagen.evaluation.recogniser import nouns
 from minimagen.evaluation.world_reader import UNREADABLE, Reading, Seen, page_features, read
 from minimagen.pixels import from_uint8
-from tools.recogniser_pages import (
-    TRAINED_JUNK,
-    UNTRAINED_JUNK,
-    bent,
-    blurred,
-    compose,
-)
 
 PAGES, JUNK, EACH = 2000, 300, 24
 OFF = 3 / 64  # how far the centre of an object may be off, in page widths
@@ -223,11 +223,11 @@ def figure(table: dict[str, dict[str, int]], each: int, path: Path) -> None:
     for cell, (n, is_, as_) in zip(right.subplots(6, 4).flat, pairs, strict=False):
         both = [alone(is_), alone(as_) if as_ in table else torch.full((64, 64, 3), 255)]
         cell.imshow(torch.cat(both, 1).to(torch.uint8))
-        cell.set_title(f"{is_} read as {as_}: {n} of {each}", fontsize=7)
+        cell.set_title(f"{is_}\n{as_}: {n} of {each}", fontsize=7)
     for cell in right.axes:
         cell.axis("off")
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn.savefig(path, dpi=80)
+    drawn.savefig(path, dpi=100)
 
 
 def alone(noun: str) -> Tensor:

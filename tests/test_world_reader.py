@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from experiments import _recogniser_pages as recogniser_pages
+from experiments._recogniser_pages import compose
 from experiments.judge import bound, right, same_page, spoilt
 from minimagen.data import World
 from minimagen.data.truth import SIZES, THING_SIZES
@@ -13,8 +15,6 @@ from minimagen.data.world import render
 from minimagen.evaluation.recogniser import cut_out, networks, nouns, peaks, trained
 from minimagen.evaluation.world_reader import UNREADABLE, nearest_size, page_features, read
 from minimagen.pixels import from_uint8, resize
-from tools import recogniser_pages
-from tools.recogniser_pages import compose
 
 COUNT = 300
 

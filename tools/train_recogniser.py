@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments._common import processor, write_json
+from experiments._recogniser_pages import TRAINED_JUNK, compose, spoil
 from minimagen.data.nouns import COLOURS
 from minimagen.data.pages import draw_page
 from minimagen.data.truth import Object
@@ -27,7 +28,6 @@ from minimagen.data.world import render
 from minimagen.evaluation.recogniser import CELL, SIDE, cut_out, networks, nouns, seen_on
 from minimagen.files import write
 from minimagen.pixels import from_uint8
-from tools.recogniser_pages import TRAINED_JUNK, compose, spoil
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 BATCH, PEAK, JUNK = 96, 3e-3, 0.2
