@@ -482,7 +482,7 @@ def test_bad_data_gets_one_line(refused, train, folder, here):
     command = train("base", "--out", "run", "--data")
     (here / "empty").mkdir()
     assert "metadata.jsonl" in refused(*command, "empty")
-    known = "shapes, emoji, things, scenes, two-things, picnic, some, all"
+    known = "shapes, emoji, things, scenes, two-things, picnic, world, some, all"
     assert f"data must be one of {known} or a folder of pictures, got 'nothing'" in refused(
         *command, "nothing"
     )
