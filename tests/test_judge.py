@@ -98,6 +98,13 @@ def test_what_the_caption_does_not_say_may_be_anything():
     assert said["page"] is said["relations"] is said["places"] is None
 
 
+def test_a_page_that_is_none_is_wrong_although_the_caption_does_not_name_it():
+    truth = pair()
+    assert verdict(truth, reading(truth))["page"] is None
+    said = verdict(truth, Reading(None, tuple(seen(o) for o in truth.objects)))
+    assert said["page"] is said["all"] is False
+
+
 def test_objects_are_bound_so_that_most_is_right():
     one, two = Object("circle", "red", "small"), Object("circle", "blue", "large")
     truth = Truth("pair", WHITE, (one, two))

@@ -90,6 +90,8 @@ def verdict(truth: Truth, reading: Reading) -> dict[str, bool | None]:
     said = {name: None for name in NAMES}
     if truth.names_page:
         said["page"] = _same_page(truth, reading)
+    elif reading.page is None:  # of no kind and colour that there is: wrong whatever was asked
+        said["page"] = False
     if truth.objects:
         said |= _of_objects(truth, reading.objects)
     said["counts"] = len(truth.objects) == len(reading.objects)
