@@ -92,7 +92,8 @@ def test_one_too_few_or_too_many_is_wrong_in_all_that_is_said_of_objects():
 def test_what_the_caption_does_not_say_may_be_anything():
     truth = pair(None, names_sizes=(False, True))
     one, two = truth.objects
-    found = Reading(None, (seen(two, x=0.1), seen(one, size="large", x=0.9)))
+    stripes = Page("stripes", "green")
+    found = Reading(stripes, (seen(two, x=0.1), seen(one, size="large", x=0.9)))
     said = verdict(truth, found)
     assert said["all"]
     assert said["page"] is said["relations"] is said["places"] is None
