@@ -101,9 +101,11 @@ def test_what_the_caption_does_not_say_may_be_anything():
 
 def test_a_page_that_is_none_is_wrong_although_the_caption_does_not_name_it():
     truth = pair()
-    assert verdict(truth, reading(truth))["page"] is None
-    said = verdict(truth, Reading(None, tuple(seen(o) for o in truth.objects)))
-    assert said["page"] is said["all"] is False
+    assert verdict(truth, reading(truth))["all"]
+    said = verdict(truth, Reading(None, reading(truth).objects))
+    assert [n for n in NAMES if said[n] is False] == ["all"]
+    # Were "page" asked here, it would be so only where it fails, and its share too low.
+    assert said["page"] is None
 
 
 def test_objects_are_bound_so_that_most_is_right():

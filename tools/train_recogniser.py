@@ -162,7 +162,7 @@ def save(nets: nn.ModuleDict, told: dict, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--out", type=Path, default=DATA / "recogniser")
     given = parser.parse_args()
     torch.manual_seed(0)

@@ -69,8 +69,8 @@ def judge(pictures: Tensor, truths: Sequence[Truth]) -> JudgeReport:
     only where counts are right, with the objects bound to the truth's so that most is right. nouns
     and colours: of every object (a thing's own colours and a colour that they look like, `passes`,
     are taken for each other); sizes, relations, places, page: where the caption says them. all:
-    everything that it says. Raises `ValueError` where the numbers differ, and on pictures that
-    `read` refuses.
+    everything that it says, and on a page that there is, named or not. Raises `ValueError` where
+    the numbers differ, and on pictures that `read` refuses.
     """
     if len(pictures) != len(truths):
         raise ValueError(
@@ -90,12 +90,11 @@ def verdict(truth: Truth, reading: Reading) -> dict[str, bool | None]:
     said = {name: None for name in NAMES}
     if truth.names_page:
         said["page"] = _same_page(truth, reading)
-    elif reading.page is None:  # of no kind and colour that there is: wrong whatever was asked
-        said["page"] = False
     if truth.objects:
         said |= _of_objects(truth, reading.objects)
     said["counts"] = len(truth.objects) == len(reading.objects)
-    return said | {"all": all(right for right in said.values() if right is not None)}
+    every = all(right for right in said.values() if right is not None)
+    return said | {"all": every and reading.page is not None}
 
 
 def _of_objects(truth: Truth, seen: Sequence[Seen]) -> dict[str, bool | None]:

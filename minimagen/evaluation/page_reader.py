@@ -10,7 +10,8 @@ from minimagen.data.pages import PAGE_COLOURS, STEPS, Page, draw_page
 
 SIDE = 64  # pixels of the pictures that are read
 NEAR = 14.0  # how fast a pixel's vote falls with its distance from a tone, in 8-bit levels
-LEAST = 0.35  # a page that explains less of the picture than this is not there
+LEAST = 0.2  # a page that explains less of the picture is not there: junk explains 0.02, and pages
+# with objects, all of whose colours are off by the 20 levels between two pale tones, 0.23 at least
 LIGHT = tuple(PAGE_COLOURS)
 STRONG = tuple(colour for colour in PAGE_COLOURS if colour != "white")
 PAIRS = tuple((a, b) for a in STRONG for b in STRONG)
