@@ -5,10 +5,13 @@ import itertools
 import pytest
 import torch
 
+from experiments.judge import pages as real_pages
+from experiments.judge import same_page, tinted
 from minimagen.data import World
 from minimagen.data.pages import PAGE_COLOURS, STEPS, Page, draw_page
 from minimagen.evaluation import page_reader
 from minimagen.evaluation.page_reader import LEAST, nearest_pages
+from minimagen.evaluation.world_reader import read
 from minimagen.pixels import from_uint8
 
 
@@ -61,6 +64,14 @@ def test_pages_are_read_under_objects_and_noise():
             true = world.truth(i).page
             assert (page.kind, page.colour, page.second) == (true.kind, true.colour, true.second)
             assert score > LEAST
+
+
+def test_a_page_whose_colours_are_a_little_off_is_still_a_page():
+    pictures, truths = real_pages("held-out", 150)
+    for reading, truth in zip(read(tinted(pictures, 7)), truths, strict=True):
+        assert same_page(truth, reading)
+    # As far off as two pale tones are from each other: another page perhaps, but one that there is.
+    assert all(score > LEAST for _, score in nearest_pages(tinted(pictures, 20)))
 
 
 def test_what_is_no_page_explains_next_to_nothing():

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import _recogniser_pages as recogniser_pages
-from experiments._recogniser_pages import compose
+from experiments._recogniser_pages import TRAINED_JUNK, UNTRAINED_JUNK, compose
 from experiments.judge import bound, right, same_page, spoilt
 from minimagen.data import World
 from minimagen.data.truth import SIZES, THING_SIZES
@@ -17,6 +16,7 @@ from minimagen.evaluation.world_reader import UNREADABLE, nearest_size, page_fea
 from minimagen.pixels import from_uint8, resize
 
 COUNT = 300
+KINDS = tuple(dict.fromkeys((*TRAINED_JUNK, *UNTRAINED_JUNK)))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def shares(pictures, truths):
 
 def test_pages_are_read_as_they_are(pages):
     objects, papers, counts = shares(*pages)
-    assert objects >= 0.99  # 99.5 % of many more: experiments/results/judge.json
+    assert objects >= 0.995  # of many more: experiments/results/judge.json
     assert papers == 1
     assert counts >= 0.99
 
@@ -45,7 +45,7 @@ def test_pages_are_read_as_they_are(pages):
 def test_pages_are_read_when_they_are_bent_and_blurred(pages):
     pictures, truths = pages
     objects, papers, counts = shares(spoilt(pictures), truths)
-    assert objects >= 0.96
+    assert objects >= 0.98
     assert papers >= 0.99
     assert counts >= 0.97
 
@@ -59,13 +59,13 @@ def test_larger_pages_are_read_as_well(size):
     assert papers >= 0.98
 
 
-@pytest.mark.parametrize("junk", ["halves", "quarters", "melted", "blob", "noise"])
+@pytest.mark.parametrize("junk", KINDS, ids=lambda junk: junk.__name__)
 def test_junk_gets_no_name(junk):
-    rng, pictures = random.Random(junk), []
+    rng, pictures = random.Random(junk.__name__), []
     while len(pictures) < 60:
         truth = compose(rng, {1: 1.0})
         if truth.objects:
-            picture = getattr(recogniser_pages, junk)(render(truth, 64).numpy(), truth, 0, rng)
+            picture = junk(render(truth, 64).numpy(), truth, 0, rng)
             pictures.append(torch.from_numpy(picture.copy()))
     named = [
         any(s.noun != UNREADABLE for s in reading.objects)
