@@ -852,7 +852,7 @@ def test_help_is_quick_and_needs_no_torch(tmp_path):
 
 
 def test_the_command_line_knows_the_shapes_by_name():
-    assert NAMES == tuple(CONFIGS)
+    assert tuple(CONFIGS) == NAMES
 
 
 def test_train_takes_a_shape_by_name_and_keeps_it(train, tiny_text, here, monkeypatch):
