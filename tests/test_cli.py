@@ -27,7 +27,9 @@ import minimagen.run
 from minimagen import __version__, cli, recipes
 from minimagen.cascade import Cascade
 from minimagen.checkpoint import Settings
+from minimagen.cli.parser import CONFIGS as NAMES
 from minimagen.cli.parser import EXAMPLES, parser
+from minimagen.configs import CONFIGS
 from minimagen.data import World
 from minimagen.data.shapes import KINDS, Shapes
 from minimagen.evaluation import exam, registry
@@ -847,3 +849,17 @@ def test_help_is_quick_and_needs_no_torch(tmp_path):
     assert module.stdout == done.stdout
     assert module.stderr == ""
     assert all(word in module.stdout for word in ("draw", "train", "evaluate", "info", "examples:"))
+
+
+def test_the_command_line_knows_the_shapes_by_name():
+    assert tuple(CONFIGS) == NAMES
+
+
+def test_train_takes_a_shape_by_name_and_keeps_it(train, tiny_text, here, monkeypatch):
+    small = {"base": replace(CONFIGS["small"]["base"], channels=8, head_width=16)}
+    monkeypatch.setitem(CONFIGS, "small", small)
+    command = train("base", "--out", "run", "--size", "16", "--steps", "1", "--config", "small")
+    assert cli.main([str(part) for part in command]) == 0
+    kept_shape = json.loads((here / "run" / "stage.json").read_text())["config"]
+    assert (kept_shape["channels"], kept_shape["text_width"]) == (8, 16)
+    assert kept(here / "run")[1].choices["config"] == "small"
