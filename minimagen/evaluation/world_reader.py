@@ -43,7 +43,8 @@ class Reading:
 
 
 def read(pictures: Tensor) -> list[Reading]:
-    """Read pages of `World`: pictures (B, 3, H, H), floats in [-1, 1], H at least 16.
+    """Read pages of `World`: pictures (B, 3, H, H), floats in [-1, 1], H at least 16; below 32
+    many objects cannot be told (experiments/results/judge.json).
 
     They are read at 64 pixels. The page is the one of all pages that explains most of the picture
     (`page_reader`); what the picture adds to it is searched for objects, and each is named, by two
