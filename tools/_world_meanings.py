@@ -1,4 +1,4 @@
-"""Everyday sentences that say what the text-only words of `World` mean: written for this project."""
+"""Everyday sentences, written for this project, that say what the text-only words of `World` mean."""
 
 MEANINGS = (
     # colours
