@@ -92,8 +92,8 @@ def rare_relation(seed: int) -> Iterator[Group]:
 
 
 def word(kind: str, split_: str, seed: int) -> Iterator[Group]:
-    """What colour, size or noun is said of a single object? In the split "text-only": by a word that
-    no caption of training has."""
+    """What colour, size or noun is said of a single object? In the split "text-only": by a word
+    that no caption of training has."""
     for truth, caption in pages(split_, "single", seed):
         (o,) = truth.objects
         meaning = {"colour": o.colour, "size": o.size * truth.names_sizes[0], "noun": o.noun}[kind]
@@ -109,7 +109,7 @@ def rare_word(kind: str, meaning: str, caption: str) -> str | None:
 
 
 def misspelt(kind: str, seed: int) -> Iterator[Group]:
-    """`word` of the training split with one letter wrong, in a way that the schooling never read."""
+    """`word` of the training split with one letter wrong, in a way that no schooling read."""
     for (asked,) in word(kind, "train", seed):
         name = ANSWERS[kind][asked.answer]
         rng = random.Random(asked.caption)

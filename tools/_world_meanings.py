@@ -1,4 +1,4 @@
-"""Everyday sentences, written for this project, that say what the text-only words of `World` mean."""
+"""Everyday sentences, written for this project, that say what text-only words of `World` mean."""
 
 MEANINGS = (
     # colours

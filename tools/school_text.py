@@ -64,9 +64,9 @@ HALF = 0.5  # the share of lines of which the decoder sees half of the states, a
 @dataclass(frozen=True)
 class Batch:
     """ids (B, L), 0 where there is none, and labels (B, M), -100 likewise: first P captions in
-    other words, then lines with something hidden. captions (P, K): the ids of the captions themselves;
-    here (P, G, K), there (P, G, L): the weights of the mean over the tokens of each group of words,
-    in the caption and in other words.
+    other words, then lines with something hidden. captions (P, K): the ids of the captions
+    themselves; here (P, G, K), there (P, G, L): the weights of the mean over the tokens of each
+    group of words, in the caption and in other words.
     """
 
     ids: Tensor
@@ -167,10 +167,16 @@ def pair_length(pair: tuple[list[int], list[int]]) -> int:
     return len(pair[0])
 
 
-def losses(model: T5ForConditionalGeneration, batch: Batch, fast: bool, thin: bool) -> list[Tensor]:
+def losses(
+    model: T5ForConditionalGeneration,
+    batch: Batch,
+    fast: bool,
+    generator: torch.Generator | None = None,
+) -> list[Tensor]:
     """[what the decoder writes, how far apart the states of the same meaning are].
 
-    fast: in bfloat16. thin: the decoder sees but half of the states of half of the captions.
+    fast: in bfloat16. generator: chooses the states that the decoder does not see, half of those of
+    half of the captions; None where it sees all.
     """
     mask, count = batch.ids != 0, len(batch.captions)
     with torch.autocast("cpu", torch.bfloat16, enabled=fast):
@@ -178,9 +184,9 @@ def losses(model: T5ForConditionalGeneration, batch: Batch, fast: bool, thin: bo
             held = model.encoder(batch.captions, batch.captions != 0).last_hidden_state
         states = model.encoder(batch.ids, mask).last_hidden_state
         seen = mask
-        if thin:
-            some = torch.rand(mask.shape) < HALF
-            some[torch.rand(len(mask)) < HALF] = True
+        if generator:
+            some = torch.rand(mask.shape, generator=generator) < HALF
+            some[torch.rand(len(mask), generator=generator) < HALF] = True
             some[:, 0], some[count:] = True, True
             seen = mask & some
         written = model(
@@ -198,7 +204,7 @@ def losses(model: T5ForConditionalGeneration, batch: Batch, fast: bool, thin: bo
 @torch.no_grad()
 def validate(model: T5ForConditionalGeneration, held: list[Batch]) -> dict[str, float]:
     """Both losses on batches that training never reads."""
-    found = torch.tensor([losses(model, batch, fast=False, thin=False) for batch in held]).mean(0)
+    found = torch.tensor([losses(model, batch, fast=False) for batch in held]).mean(0)
     return {"written": round(found[0].item(), 4), "apart": round(found[1].item(), 4)}
 
 
@@ -214,12 +220,13 @@ def school(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.1, fused=True
     )
+    generator = torch.Generator().manual_seed(options.seed)
     log, recent, begin = {"train": [], "validation": []}, [], time.process_time()
     bar = tqdm(range(options.steps), mininterval=2)
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = PEAK * min((step + 1) / WARM, 1 - step / options.steps)
-        written, apart = losses(model, next(stream), fast=True, thin=True)
+        written, apart = losses(model, next(stream), True, generator)
         together = options.together * min(step / (LATER * options.steps), 1)
         (written + together * apart).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
