@@ -4,9 +4,10 @@ hour on one core.
 For each encoder a small read-out, one layer of attention and a line, is fitted on captions of
 World's training split, without any picture, and asked of captions that it never met: whose colour
 is it, where does it stand, and what do the words mean that no caption of training has ("crimson")?
-Nothing but the encoder's own schooling can tell it that. Encoders whose folder or package is not
+Nothing but the encoder's own schooling can tell it that. And without any read-out: is the state of
+"crimson" nearest to that of "red" in the same sentence? Encoders whose folder or package is not
 there are left out; what the file holds already is not measured again. `tools.words_figure` draws
-probe.json; docs/TEXT.md tells it.
+probe.json; docs/WORLD.md tells it.
 """
 
 import importlib.util
@@ -29,14 +30,16 @@ from experiments._common import (
     untrained_encoder,
 )
 from experiments._probe import PROBES, Group, Make, asked, encoded, pages, verdicts
+from experiments._states import CHANCE, nearest, swaps
 from experiments.encoders import MINILM, Vectors, minilm
+from minimagen.data.world import World
 from minimagen.files import shipped
 from minimagen.text import TextEncoder
 
 WORLD = shipped("weights") / "world-text"
 CONTRASTIVE = Path("runs/contrastive")  # where `tools.school_contrastive` leaves it
 CAPTIONS, ASKED, STEPS = 5000, 600, 800  # to fit on, to ask of, steps of the fit
-TIMED = 1000  # captions whose encoding is timed
+TIMED, COUNTED = 1000, 20_000  # captions whose encoding is timed, whose tokens are counted
 
 ENCODERS: dict[str, Callable[[], TextEncoder | Vectors]] = {
     "random vectors": lambda: Vectors(0, WORLD),
@@ -64,6 +67,25 @@ def seconds(encoder: TextEncoder | Vectors) -> float:
     return round(time.process_time() - begin, 2)
 
 
+def tokens(encoder: TextEncoder | Vectors) -> dict[str, float]:
+    """How many tokens captions of the training split have, their end among them."""
+    world = World(length=COUNTED)
+    ids = encoder.tokenizer([world.caption(i) for i in range(COUNTED)])["input_ids"]
+    lengths = torch.tensor([len(row) for row in ids]).double()
+    return {"median": lengths.median().item(), "max": lengths.max().item()}
+
+
+def near(encoder: TextEncoder | Vectors, count: int) -> dict[str, dict[str, float]]:
+    """Kind of word -> how often a rare word is nearest to its plain word, and `times`: how many
+    times as far the nearest other word is.
+    """
+    found = {}
+    for kind in CHANCE:
+        right, times = nearest(encoder, list(itertools.islice(swaps(kind, 3), count)))
+        found[kind] = rounded(share(right), 4) | {"times": round(times, 2)}
+    return found
+
+
 def measured(
     encoder: TextEncoder | Vectors, questions: Callable[[Make, int, int], list[Group]], sizes: dict
 ) -> dict[str, dict[str, float]]:
@@ -87,7 +109,7 @@ def main() -> None:
     options = cli.parse_args()
     sizes = {"captions": options.captions, "asked": options.asked, "steps": options.steps}
     chance = {row: round(p, 4) for probe in PROBES.values() for row, (_, p) in probe.rows.items()}
-    settings = sizes | {"chance": chance}
+    settings = sizes | {"chance": chance, "chance of nearest": rounded(CHANCE, 4)}
     known: dict[tuple, list[Group]] = {}
 
     def questions(make: Make, seed: int, count: int) -> list[Group]:
@@ -102,6 +124,7 @@ def main() -> None:
         elif name not in read_results(options.out, settings).get("encoders", {}):
             encoder = ENCODERS[name]()
             row = {"machine": machine(), "seconds for 1000 captions": seconds(encoder)}
+            row |= {"tokens": tokens(encoder), "nearest": near(encoder, options.asked // 3)}
             row["right"] = measured(encoder, questions, sizes)
             with results(options.out, settings) as kept:
                 kept["command"] = command("probe")
