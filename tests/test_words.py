@@ -6,6 +6,7 @@ import json
 import random
 import re
 import sys
+from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 
@@ -228,25 +229,45 @@ def test_the_state_of_the_caption_itself_is_held():
     assert moved & (there - here)
 
 
-def test_the_decoder_misses_states_of_captions_alone_and_only_where_it_is_told(monkeypatch):
+def test_the_decoder_is_shown_one_word_alone_where_the_facts_are_its_own(monkeypatch):
     model, reader = tiny()
-    batch = reader.batch(sayings()[:8], [([5, 6, 7, 8, 9, 1], [7, 1])] * 4)
-    seen = []
+    some = [s for s in sayings() if s.alone is not None][:4]
+    some += [s for s in sayings() if s.alone is None][:4]
+    batch = reader.batch(some, [([5, 6, 7, 8, 9, 1], [7, 1])] * 4)
+    shown = []
     forward = model.decoder.forward
     monkeypatch.setattr(
         model.decoder,
         "forward",
-        lambda **given: seen.append(given["encoder_attention_mask"]) or forward(**given),
+        lambda **given: shown.append(given["encoder_attention_mask"]) or forward(**given),
     )
     school_text.losses(model, batch, False)
-    school_text.losses(model, batch, False, torch.Generator().manual_seed(0))
-    whole, thin = (mask.bool() for mask in seen)
-    assert torch.equal(whole, batch.ids != 0)
-    assert torch.equal(thin[8:], whole[8:])
-    assert thin[:, 0].all()
-    kept = thin[:8].sum(1) / whole[:8].sum(1)
-    assert 0 < (kept == 1).sum() < 8
-    assert not (thin & ~whole).any()
+    (seen,) = shown
+    assert torch.equal(seen[4:], batch.ids[4:] != 0)
+    checked = []
+    for row, saying in zip(seen[:4], some, strict=False):
+        before = sum(b for _, b in saying.groups[: saying.alone])
+        words = saying.reworded[before : before + saying.groups[saying.alone][1]]
+        wanted = [token for word in words for token in reader.word(word)]
+        assert batch.ids[len(checked)][row].tolist() == wanted
+        checked.append(saying)
+
+
+def test_each_word_is_told_what_it_belongs_to_and_none_that_could_belong_to_two():
+    one = Object("star", "red", "large")
+    two = Object("circle", "blue", "large")
+    page = Page("striped", "green", "blue")
+    truth = Truth("pair", page, (one, two), "above", names_sizes=(True, False), names_page=True)
+    caption = text.split("a big red star above a blue circle on a green page striped in blue")
+    told = text.owned(caption, ((1, 1),) * len(caption), truth)
+    found = {caption[k]: facts for k, facts in told}
+    assert found == {
+        **dict.fromkeys(("big", "red", "star"), "large red star above circle"),
+        "circle": "blue circle below star",  # "blue" may be the page's too
+        "green": "on striped green blue",
+    }
+    twins = replace(truth, objects=(one, replace(one, colour="blue")))
+    assert "star" not in {caption[k] for k, _ in text.owned(caption, ((1, 1),) * 14, twins)}
 
 
 def small_run(module, folder, monkeypatch, *flags: str) -> dict:

@@ -17,9 +17,7 @@ from transformers import PreTrainedTokenizerFast
 VOCABULARY, SENTINELS = 8000, 32
 
 
-def train_tokenizer(
-    lines: Iterator[str], vocabulary: int = VOCABULARY
-) -> PreTrainedTokenizerFast:
+def train_tokenizer(lines: Iterator[str], vocabulary: int = VOCABULARY) -> PreTrainedTokenizerFast:
     """A lower-case BPE tokenizer that appends </s> as T5's does; <extra_id_0> is the last piece.
 
     T5 has a Unigram model; at this size Unigram splits common words ("purple", "little") and BPE

@@ -23,7 +23,9 @@ RELATIONS = {  # what captions of training say, and what `TEXT_ONLY` calls it
     **{"to the right of": "right of", "right of": "right of"},
     **{"above": "above", "over": "above", "below": "below", "under": "below"},
 }
+OPPOSITE = {"left of": "right of", "above": "below"}
 REWORD, MISSPELL, STRANGE = 0.5, 0.06, 0.3  # of words, of words, of captions beside other words
+ALONE = 0.6  # of captions: what one word alone has to tell
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 UNSEEN_SPELLINGS = 0.1  # the share of misspelt words that the schooling never reads
 
@@ -36,13 +38,15 @@ class Saying:
     """A caption, the same in other words, and its facts said plainly.
 
     groups: how the words of the two match, from the first to the last: (2, 1) where two words of
-    the caption are one of the other.
+    the caption are one of the other. alone: the number of the group that the facts are about: they
+    are those of the object, or of the page, that it belongs to; None for all facts.
     """
 
     caption: Words
     reworded: Words
     groups: tuple[Group, ...]
     facts: str
+    alone: int | None = None
 
 
 class Sayings:
@@ -57,13 +61,16 @@ class Sayings:
         truth = rng.choice(self.truths)
         caption = split(describe(truth, rng))
         reworded, groups = reword(caption, truth, rng)
+        told = owned(caption, groups, truth) if rng.random() < ALONE else []
+        at, facts = rng.choice(told) if told else (None, plain(truth))
         if rng.random() < STRANGE:
             few, first = self._strange(rng), rng.random() < 0.5
             beside = lambda words: (*few, *words) if first else (*words, *few)
             same = ((1, 1),) * len(few)
             caption, reworded, groups = beside(caption), beside(reworded), (*same, *groups)
             groups = groups if first else (*groups[len(few) :], *same)
-        return Saying(caption, reworded, groups, plain(truth))
+            at = at + len(few) if first and at is not None else at
+        return Saying(caption, reworded, groups, facts, at)
 
     def _strange(self, rng: random.Random) -> Words:
         """A few words of a definition, to be ignored; none that names what a page may show."""
@@ -99,6 +106,59 @@ def plain(truth: Truth) -> str:
     line = f" {truth.relation or 'and'} ".join(said)
     page = (truth.page.kind, truth.page.colour, truth.page.second) if truth.names_page else ()
     return " ".join([*filter(None, (line, truth.place)), *filter(None, ("on", *page) * bool(page))])
+
+
+# ----------------------------------------------------------------------------- what belongs to what
+
+
+def owned(caption: Words, groups: tuple[Group, ...], truth: Truth) -> list[tuple[int, str]]:
+    """Each word (number of its group) that names a noun, colour or size of one object alone, or the
+    colour of the page alone, with the facts of that object or page.
+    """
+    found, at = [], 0
+    for k, (length, _) in enumerate(groups):
+        kind, meaning = meanings().get(
+            tuple(w.lower() for w in caption[at : at + length]), (None, None)
+        )
+        owners = [i for i, o in enumerate(truth.objects) if kind and getattr(o, kind) == meaning]
+        if kind == "size":
+            owners = [i for i in owners if truth.names_sizes[i]]
+        paper = kind == "colour" and truth.names_page
+        if paper and meaning in (truth.page.colour, truth.page.second):
+            owners.append(None)
+        if len(owners) == 1:
+            found.append((k, facts_of(truth, owners[0])))
+        at += length
+    return found
+
+
+def facts_of(truth: Truth, k: int | None) -> str:
+    """What a caption says of object k in the order of `plain`, and how it stands to those before
+    and after it; None: of the page.
+    """
+    if k is None:
+        page = (truth.page.kind, truth.page.colour, truth.page.second)
+        return " ".join(filter(None, ("on", *page)))
+    o, objects, r = truth.objects[k], truth.objects, truth.relation
+    said = [o.size * truth.names_sizes[k], o.colour, o.noun]
+    if r and k:
+        said += [OPPOSITE[r], objects[k - 1].noun]
+    if r and k + 1 < len(objects):
+        said += [r, objects[k + 1].noun]
+    return " ".join(filter(None, [*said, truth.place]))
+
+
+@cache
+def meanings() -> dict[Words, tuple[str, str]]:
+    """The words of training captions that name a noun, a size or a colour -> which, and what it
+    is.
+    """
+    found = {(colour,): ("colour", colour) for colour in (*COLOURS, *PAGE_COLOURS)}
+    found |= {(word,): ("size", size) for size, words in SIZE_WORDS.items() for word in words}
+    for noun in (*SHAPES, *things(shown=True)):
+        for name in (noun, *filter(None, [NOUN_WORDS.get(noun)])):
+            found |= {split(form(name).lower()): ("noun", noun) for form in (str, plural)}
+    return found
 
 
 # ------------------------------------------------------------------------------------ other words
