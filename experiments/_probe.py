@@ -9,18 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments._words import OPPOSITE, RELATIONS, UNSEEN_SPELLINGS, names, one_letter_wrong, split
 from minimagen.conditioning import Text
 from minimagen.data.captions import describe
 from minimagen.data.nouns import COLOURS, SHAPES, share, things
 from minimagen.data.truth import SIZES, Truth
 from minimagen.data.wordings import text_only
 from minimagen.data.world import World
-from tools._world_text import RELATIONS, UNSEEN_SPELLINGS, names, one_letter_wrong, split
 
 NOUNS = (*SHAPES, *things(shown=True))
 WHERE = ("left of", "right of", "above", "below")
 ANSWERS = {"colour": (*COLOURS,), "size": (*SIZES,), "noun": NOUNS, "relation": WHERE}
-OPPOSITE = {"left of": "right of", "above": "below"}
 HEADS, BATCH, RATE = 4, 128, 3e-3  # of the read-out and of its training
 
 

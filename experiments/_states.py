@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from experiments._probe import NOUNS, encoded, pages
+from experiments._words import RELATIONS
 from minimagen.conditioning import Text
 from minimagen.data.nouns import COLOURS
 from minimagen.data.truth import SIZES
 from minimagen.data.wordings import text_only
-from tools._world_text import RELATIONS
 
 OTHERS = 15  # nouns that the right one is told from; of the other kinds there are fewer
 SAID = {"left of": "to the left of", "right of": "to the right of"}

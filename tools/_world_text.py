@@ -7,29 +7,29 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from experiments._words import (
+    OPPOSITE,
+    RELATIONS,
+    UNSEEN_SPELLINGS,
+    Words,
+    names,
+    one_letter_wrong,
+    split,
+)
 from minimagen.data.captions import NUMBERS, describe
 from minimagen.data.nouns import COLOURS, SHAPES, share, things, unseen_colour, unseen_pair
 from minimagen.data.pages import PAGE_COLOURS
 from minimagen.data.truth import Truth
-from minimagen.data.wordings import NOUN_WORDS, SIZE_WORDS, TEXT_ONLY, plural, text_only
+from minimagen.data.wordings import NOUN_WORDS, SIZE_WORDS, plural, text_only
 from minimagen.data.world import World
 from tools._text_lines import DATA, read_xz
 from tools._world_meanings import MEANINGS
 
 KINDS = {"page": 0.06, "single": 0.2, "pair": 0.46, "count": 0.1, "triple": 0.18}
 TRUTHS = 40_000  # pages whose captions are read, each in ever other words
-RELATIONS = {  # what captions of training say, and what `TEXT_ONLY` calls it
-    **{"to the left of": "left of", "left of": "left of"},
-    **{"to the right of": "right of", "right of": "right of"},
-    **{"above": "above", "over": "above", "below": "below", "under": "below"},
-}
-OPPOSITE = {"left of": "right of", "above": "below"}
 REWORD, MISSPELL, STRANGE = 0.5, 0.06, 0.3  # of words, of words, of captions beside other words
 ALONE = 0.6  # of captions: what one word alone has to tell
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-UNSEEN_SPELLINGS = 0.1  # the share of misspelt words that the schooling never reads
 
-Words = tuple[str, ...]
 Group = tuple[int, int]  # the number of words here, and of those that stand for them there
 
 
@@ -77,12 +77,6 @@ class Sayings:
         words = [w for w in re.findall("[a-z]+", rng.choice(self.glosses)) if w not in names()]
         start = rng.randrange(max(len(words) - 3, 1))
         return tuple(words[start : start + rng.randint(1, 5)])
-
-
-def split(line: str) -> Words:
-    """The words of a line; a comma or a colon is one by itself: "a star, red" -> a, star, ",",
-    red."""
-    return tuple(re.findall(r"[^\s,:;.]+|[,:;.]", line))
 
 
 def joined(words: Words) -> str:
@@ -236,37 +230,7 @@ def misspelt(word: str, rng: random.Random) -> str:
     return word
 
 
-def one_letter_wrong(word: str, rng: random.Random) -> str:
-    """One letter of the word wrong, missing, too many, or swapped with the next."""
-    at = rng.randrange(len(word))
-    letter = rng.choice(LETTERS)
-    before, here, after = word[:at], word[at], word[at + 1 :]
-    return rng.choice(
-        (
-            f"{before}{letter}{after}",
-            f"{before}{after}",
-            f"{before}{here}{letter}{after}",
-            f"{before}{after[:1]}{here}{after[1:]}",
-        )
-    )
-
-
 # ------------------------------------------------------------------------------------ other lines
-
-
-@cache
-def names() -> dict[str, str]:
-    """Every single word that names what a page may show, never-shown nouns too -> what it means.
-
-    Of a name of several words the last stands for it: "ball" is a soccer ball.
-    """
-    found = {word: meaning for row in TEXT_ONLY.values() for word, meaning in row.items()}
-    found |= {other: noun for noun, other in NOUN_WORDS.items()}
-    found |= {noun: noun for noun in (*SHAPES, *things(shown=True), *things(shown=False))}
-    found |= {plural(word): noun for word, noun in found.items() if noun not in RELATIONS.values()}
-    found |= {word: size for size, words in SIZE_WORDS.items() for word in words}
-    found |= {colour: colour for colour in (*COLOURS, *PAGE_COLOURS)}
-    return {word.lower().split()[-1]: meaning for word, meaning in found.items()}
 
 
 def tells_unseen(line: str) -> bool:

@@ -17,7 +17,7 @@ caption of a picture has (crimson, kitten, beneath). Three tasks:
   early on all states would become one, which costs nothing.
 
 `Differs from the paper:` T5 has the first task alone, and the whole web to read. The decoder is
-thrown away. Weights and text are decided by the seed. docs/TEXT.md has the figures. Lesson 10.
+thrown away. Weights and text are decided by the seed. docs/WORLD.md has the figures. Lesson 10.
 """
 
 import argparse
