@@ -15,7 +15,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from experiments import _probe
+from experiments import _probe, _states, probe
 from experiments.encoders import Vectors
 from minimagen import files
 from minimagen.data import captions, wordings
@@ -359,6 +359,79 @@ def test_a_bag_of_words_never_gets_both_captions_right():
     vectors = Vectors(0, FOLDER)
     found = _probe.verdicts(vectors.encode, groups[:200], {"new": groups[200:]}, 8, 100)
     assert found["new"].double().mean() < 0.1
+
+
+def test_a_small_probe_is_kept_and_not_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "TIMED", 20)
+    monkeypatch.setattr(probe, "COUNTED", 50)
+    out = tmp_path / "probe.json"
+    flags = ("--captions", "30", "--asked", "12", "--steps", "2", "--encoder", "random vectors")
+    monkeypatch.setattr(sys, "argv", ["probe", "--out", str(out), *flags])
+    probe.main()
+    kept = json.loads(out.read_text())
+    row = kept["encoders"]["random vectors"]
+    assert row["right"].keys() == kept["chance"].keys()
+    assert row["nearest"].keys() == kept["chance of nearest"].keys()
+    assert 5 < row["tokens"]["median"] <= row["tokens"]["max"]
+    monkeypatch.setattr(probe, "measured", None)  # which a second measurement would call
+    probe.main()
+    assert json.loads(out.read_text()) == kept
+
+
+# --- states of rare words ---
+
+
+@pytest.mark.parametrize("kind", _states.CLASSES)
+def test_a_swap_is_one_sentence_with_a_rare_word_its_plain_one_and_others(kind):
+    for swap in islice(_states.swaps(kind, 5), 60):
+        spots = (swap.rare, swap.plain, *swap.others)
+        said = [s.caption[s.begin : s.end] for s in spots]
+        rest = [(s.caption[: s.begin], s.caption[s.end :]) for s in spots]
+        assert len({(re.sub(r"\ban $", "a ", before), after) for before, after in rest}) == 1
+        assert TEXT_ONLY[kind][said[0]] == meant()[said[1]]
+        assert len({*said}) == len(said) == 2 + min(15, len(_states.CLASSES[kind]) - 1)
+        assert TEXT_ONLY[kind][said[0]] not in {meant()[word] for word in said[2:]}
+
+
+def test_the_article_follows_the_word_that_comes_in():
+    assert _states.spot("one star on an orange page", "orange", "red").caption == (
+        "one star on a red page"
+    )
+    assert _states.spot("a medium-sized, medium cat", "medium", "average-sized") == (
+        *("a medium-sized, average-sized cat", 16, 29),
+    )
+    assert _states.spot("a red star", "red", "orange") == ("an orange star", 3, 9)
+
+
+class Numbered:
+    """An encoder whose state of a token is its place in the sentence."""
+
+    width, tokenizer = 1, property(lambda self: encoder().tokenizer)
+
+    def encode(self, prompts):
+        mask = self.tokenizer(prompts, padding=True, return_tensors="pt")["attention_mask"].bool()
+        places = torch.arange(mask.shape[1]).double()
+        return _probe.Text(places.expand(len(prompts), -1)[..., None] * mask[..., None], mask)
+
+
+def test_the_state_of_some_words_is_the_mean_over_their_tokens():
+    spots = [_states.spot("a cat above a dog", "above", new) for new in ("above", "higher than")]
+    assert [len(encoder().tokenizer.tokenize(w)) for w in ("a cat", "above", "higher than")] == [
+        *(2, 1, 2),
+    ]
+    assert _states.states(Numbered(), spots).flatten().tolist() == [2.0, 2.5]
+
+
+@pytest.mark.parametrize(("plain", "others", "times"), [(1.0, (4.0, -3.0), 3.0), (-2, (1.0,), 0.5)])
+def test_nearest_is_closer_than_every_other_and_tells_how_many_times(
+    monkeypatch, plain, others, times
+):
+    each = torch.tensor([0.0, plain, *others] * 5)[:, None]
+    monkeypatch.setattr(_states, "states", lambda encoder, spots: each)
+    one = _states.Swap(*[_states.Spot("", 0, 0)] * 2, (_states.Spot("", 0, 0),) * len(others))
+    right, found = _states.nearest(Numbered(), [one] * 5)
+    assert right.tolist() == [times > 1] * 5
+    assert found == times
 
 
 # --- the shipped encoder ---
