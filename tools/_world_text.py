@@ -4,7 +4,7 @@ plainly, sentences that say what a word means, and lines of WordNet. `school_tex
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from experiments._words import (
@@ -25,10 +25,11 @@ from minimagen.data.world import World
 from tools._text_lines import DATA, read_xz
 from tools._world_meanings import MEANINGS
 
-KINDS = {"page": 0.06, "single": 0.2, "pair": 0.46, "count": 0.1, "triple": 0.18}
+KINDS = {"page": 0.06, "single": 0.12, "pair": 0.54, "count": 0.06, "triple": 0.22}
 TRUTHS = 40_000  # pages whose captions are read, each in ever other words
 REWORD, MISSPELL, STRANGE = 0.5, 0.06, 0.3  # of words, of words, of captions beside other words
-ALONE = 0.6  # of captions: what one word alone has to tell
+ALONE = 0.8  # of captions: what one word alone has to tell
+BARE = 0.5  # of captions with a relation: nothing is said but it and the nouns
 
 Group = tuple[int, int]  # the number of words here, and of those that stand for them there
 
@@ -59,6 +60,7 @@ class Sayings:
 
     def __call__(self, rng: random.Random) -> Saying:
         truth = rng.choice(self.truths)
+        truth = bare(truth) if truth.relation and rng.random() < BARE else truth
         caption = split(describe(truth, rng))
         reworded, groups = reword(caption, truth, rng)
         told = owned(caption, groups, truth) if rng.random() < ALONE else []
@@ -82,6 +84,15 @@ class Sayings:
 def joined(words: Words) -> str:
     """The line that has these words: what `split` took apart."""
     return re.sub(r" (?=[,:;.])", "", " ".join(words))
+
+
+def bare(truth: Truth) -> Truth:
+    """The same page, of which a caption says the nouns and their relation alone: "a star above a
+    ring". There the order of words is learned first.
+    """
+    objects = tuple(replace(o, colour=None) for o in truth.objects)
+    silent = (False,) * len(objects)
+    return replace(truth, objects=objects, names_sizes=silent, names_page=False)
 
 
 def plain(truth: Truth) -> str:
