@@ -61,23 +61,31 @@ def binding(split_: str, seed: int) -> Iterator[Group]:
 
 def relation(split_: str, seed: int) -> Iterator[Group]:
     """Where does the first of two objects stand? Then the same caption with the objects
-    exchanged."""
+    exchanged, which has the same words.
+    """
     for truth, _ in pages(split_, "pair", seed):
         a, b = truth.objects
         if truth.relation and a.noun != b.noun:
             other = replace(truth, objects=(b, a), names_sizes=truth.names_sizes[::-1])
             answers = (truth.relation, OPPOSITE[truth.relation])
-            yield _both(truth, other, split_, "relation", answers)
+            group = _both(truth, other, split_, "relation", answers)
+            if bag(group[0].caption) == bag(group[1].caption):  # not where one has more to say
+                yield group
 
 
 def _both(truth: Truth, other: Truth, split_: str, kind: str, answers: tuple[str, str]) -> Group:
-    """The same question to two pages, described in the same words, about `truth`'s first noun."""
+    """The same question to two pages, described from the same seed, about `truth`'s first noun."""
     seed, noun = repr(truth), NOUNS.index(truth.objects[0].noun)
     said = (describe(page, random.Random(seed), split_) for page in (truth, other))
     return tuple(
         Asked(caption, noun, ANSWERS[kind].index(answer))
         for caption, answer in zip(said, answers, strict=True)
     )
+
+
+def bag(caption: str) -> list[str]:
+    """The words of a caption in the order of the alphabet, "an" as "a"."""
+    return sorted("a" if word == "an" else word for word in split(caption))
 
 
 def rare_relation(seed: int) -> Iterator[Group]:
@@ -108,9 +116,13 @@ def rare_word(kind: str, meaning: str, caption: str) -> str | None:
 
 
 def misspelt(kind: str, seed: int) -> Iterator[Group]:
-    """`word` of the training split with one letter wrong, in a way that no schooling read."""
+    """`word` of the training split with one letter wrong, in a way that no schooling read; names of
+    one word alone.
+    """
     for (asked,) in word(kind, "train", seed):
         name = ANSWERS[kind][asked.answer]
+        if " " in name:
+            continue
         rng = random.Random(asked.caption)
         for _ in range(200):
             wrong = one_letter_wrong(name, rng)

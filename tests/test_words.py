@@ -303,14 +303,10 @@ def test_the_contrastive_loss_is_that_of_guessing_where_all_vectors_are_one():
 # --- the probe ---
 
 
-def bag(caption: str) -> list[str]:
-    return sorted("a" if word == "an" else word for word in text.split(caption))
-
-
 @pytest.mark.parametrize("make", [_probe.binding, _probe.relation])
 def test_two_captions_of_a_group_have_the_same_words_and_other_answers(make):
     for first, second in _probe.asked(partial(make, "held-out"), 3, 200):
-        assert bag(first.caption) == bag(second.caption)
+        assert _probe.bag(first.caption) == _probe.bag(second.caption)
         assert first.caption != second.caption
         assert first.noun == second.noun
         assert first.answer != second.answer
@@ -320,7 +316,7 @@ def test_a_rare_relation_is_said_in_text_only_words_alone():
     for first, second in _probe.asked(_probe.rare_relation, 3, 100):
         for one in (first, second):
             assert any(says(one.caption, word) for word in TEXT_ONLY["relation"])
-        assert bag(first.caption) == bag(second.caption)
+        assert _probe.bag(first.caption) == _probe.bag(second.caption)
 
 
 @pytest.mark.parametrize("kind", ["colour", "size", "noun"])
