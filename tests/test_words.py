@@ -24,8 +24,8 @@ from minimagen.data.pages import PAGE_COLOURS, Page
 from minimagen.data.truth import Object, Truth
 from minimagen.data.wordings import SIZE_WORDS, TEXT_ONLY, plural
 from minimagen.text import TextEncoder
+from tools import _world_batches, school_contrastive, school_text
 from tools import _world_text as text
-from tools import school_contrastive, school_text
 from tools._world_meanings import MEANINGS
 
 FOLDER = files.shipped("weights") / "world-text"
@@ -178,30 +178,30 @@ def test_every_name_has_few_tokens_and_comes_back():
 
 
 def test_words_looked_up_one_by_one_are_the_tokens_of_the_line():
-    reader = school_text.Reader(encoder().tokenizer)
+    reader = _world_batches.Reader(encoder().tokenizer)
     for saying in sayings(300):
         for words in (saying.caption, saying.reworded):
             assert reader.line(words) == reader.text(text.joined(words))
 
 
 def test_a_caption_fits_in_what_is_read():
-    reader = school_text.Reader(encoder().tokenizer)
+    reader = _world_batches.Reader(encoder().tokenizer)
     lengths = [len(reader.line(saying.caption)) for saying in sayings()]
-    assert sum(n >= school_text.LONGEST - 1 for n in lengths) < 0.02 * len(lengths)
+    assert sum(n >= _world_batches.LONGEST - 1 for n in lengths) < 0.02 * len(lengths)
 
 
 # --- the schooling ---
 
 
 def test_a_group_s_state_is_the_mean_over_its_tokens():
-    weights = school_text.averages([[(0, 2), (2, 3)], [(0, 1)]], 4)
+    weights = _world_batches.averages([[(0, 2), (2, 3)], [(0, 1)]], 4)
     states = torch.tensor([[1.0, 3.0, 8.0, 5.0], [2.0, 9.0, 9.0, 9.0]])[..., None]
     assert (weights @ states)[..., 0].tolist() == [[2.0, 8.0], [2.0, 0.0]]
 
 
 def tiny() -> tuple:
     torch.manual_seed(0)
-    reader = school_text.Reader(encoder().tokenizer)
+    reader = _world_batches.Reader(encoder().tokenizer)
     return school_text.small_t5(len(reader.tokenizer)), reader
 
 
