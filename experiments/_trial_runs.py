@@ -19,7 +19,7 @@ from minimagen.text import TextEncoder
 from minimagen.training import TrainStep
 from minimagen.unet import UNetConfig
 
-SIZE, PAGES = 32, 60_000
+SIZE, PAGES = 32, 40_000
 NETWORK = UNetConfig(
     32, (1, 2, 6), (1, 1, 2), (None, "self", "self"), text_width=128, patch=2, groups=4
 )
@@ -108,7 +108,7 @@ def recipe(variant: Variant, steps: int, network: UNetConfig = NETWORK) -> Recip
 
 
 def trained(
-    recipe: Recipe, encoder: TextEncoder, seed: int, out: Path, pages: int = PAGES
+    recipe: Recipe, encoder: TextEncoder, seed: int, out: Path, pages: int
 ) -> Iterator[tuple[int, TrainStep]]:
     """Train in a folder, or go on with the run that it holds, step by step: `minimagen.run`.
 

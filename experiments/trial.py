@@ -5,11 +5,11 @@
         already is not done again, so that it may be stopped and started at will
     python -m experiments.trial --variants usual "pool alone" --seed 0
         these; several processes may share the file if each has variants or seeds of its own
-    python -m experiments.trial --variants usual --steps 20 --captions 16 --out /tmp/quick.json
+    python -m experiments.trial --steps 9 --pages 99 --captions 9 --runs /tmp/q --out /tmp/q.json
         a quick look
 
 The world is World(32, nouns=(), scale=2): eight shapes, eight colours, all pages. A variant is a
-network of 8.6 M parameters with its text encoder, trained on 60,000 pages in a folder of --runs. A
+network of 8.6 M parameters with its text encoder, trained on 40,000 pages in a folder of --runs. A
 point of the file is one set of captions, drawn by one network in 24 steps of DDIM with one guidance
 weight and one threshold, from the same noise for all, in float32. right: shares of the captions
 that ask for it, with their Wilson interval and number; bound: both colours stand in their places.
@@ -163,7 +163,8 @@ def open_conditions(points: list[dict], variant: str, seed: int, key: str) -> It
 
 def one_network(name: str, seed: int, encoder: TextEncoder, options: argparse.Namespace) -> None:
     """Train one network to its end, and measure what is open; each point is saved at once."""
-    settings = {"size": SIZE, "pages": PAGES, "steps": options.steps, "captions": options.captions}
+    settings = {"size": SIZE, "pages": options.pages, "steps": options.steps}
+    settings["captions"] = options.captions
     kept, key = read_results(options.out, settings), encoder.fingerprint[:12]
     if "real" not in kept:
         figures = real(options.captions)
@@ -173,7 +174,8 @@ def one_network(name: str, seed: int, encoder: TextEncoder, options: argparse.Na
     if not conditions:
         return
     folder = options.runs / f"{name}-{seed}".replace(" ", "-").replace(",", "")
-    for step, now in trained(recipe(VARIANTS[name], options.steps), encoder, seed, folder):
+    run = trained(recipe(VARIANTS[name], options.steps), encoder, seed, folder, options.pages)
+    for step, now in run:
         if step % RECIPE.save == 0:
             print(f"{name}, seed {seed}: step {step}, loss {now.loss:.4f}", flush=True)
     denoiser, _ = checkpoint.load(folder, "cpu")
@@ -193,6 +195,7 @@ def command_line() -> argparse.ArgumentParser:
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     add("--seed", nargs="+", type=int, default=list(SEEDS), help="of weights, pages and noise")
     add("--steps", type=int, default=RECIPE.steps, help=f"of training (default: {RECIPE.steps})")
+    add("--pages", type=int, default=PAGES, help=f"that are trained on (default: {PAGES})")
     add("--captions", type=int, default=CAPTIONS, help=f"of a set (default: {CAPTIONS})")
     add("--runs", type=Path, default=Path("runs/trial"), help="(default: runs/trial)")
     add("--schooled", type=Path, default=weights / "world-text", help="the schooled T5's folder")
