@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from experiments._common import machine, merged, note_run, parser, read_results, results
+from experiments._common import command, machine, merged, parser, read_results, results
 from experiments._trial_asked import GUIDANCE, OTHERS, SETS, THRESHOLDS, WORDS, items, measure
 from experiments._trial_runs import PAGES, RECIPE, SIZE, STAGE, VARIANTS, recipe, trained
 from minimagen import checkpoint, samplers
@@ -169,7 +169,7 @@ def one_network(name: str, seed: int, encoder: TextEncoder, options: argparse.Na
     if "real" not in kept:
         figures = real(options.captions)
         with results(options.out, settings) as kept:
-            kept["real"] = figures
+            kept |= {"command": command("trial", []), "machine": machine(), "real": figures}
     conditions = list(open_conditions(kept.get("points", []), name, seed, key))
     if not conditions:
         return
@@ -183,7 +183,6 @@ def one_network(name: str, seed: int, encoder: TextEncoder, options: argparse.Na
     for condition in conditions:
         new = network | point(denoiser.eval(), encoder, condition, options.captions)
         with results(options.out, settings) as kept:
-            note_run(kept, "trial")
             kept["points"] = merged(kept.get("points", []), [new | {"machine": machine()}], place)
         right = new["right"].get(SETS[condition.asked].of, {}).get("value")
         print(f"{name}, seed {seed}, {condition}: {SETS[condition.asked].of} {right}", flush=True)
