@@ -13,7 +13,7 @@ from experiments._common import mean, rounded, share
 from experiments._trial_reader import read, report
 from experiments._trial_runs import SIZE, SMALL
 from minimagen.data import World
-from minimagen.data.pages import draw_page
+from minimagen.data.pages import STEPS, Page, draw_page
 from minimagen.data.truth import KINDS, RELATIONS, Truth
 from minimagen.data.wordings import text_only
 from minimagen.evaluation.world_reader import Reading
@@ -87,7 +87,8 @@ SETS = WORDS | GUIDANCE | THRESHOLDS
 def items(name: str, count: int, begin: int = BEGIN) -> tuple[Tensor, list[str], list[Truth]]:
     """The first `count` of a set from page `begin` on: real pages, captions, truths."""
     asked = SETS[name]
-    world = World(SIZE, asked.split, {kind: KINDS[kind] for kind in asked.kinds}, **SMALL)
+    kinds = {kind: KINDS[kind] for kind in asked.kinds}
+    world = World(SIZE, asked.split, kinds, length=1_000_000, **SMALL)
     each = ((i, world.truth(i), world.caption(i)) for i in range(begin, len(world)))
     found = list(islice((row for row in each if asked.fits(*row[1:])), count))
     pages = from_uint8(torch.stack([world[i][0] for i, _, _ in found]))
@@ -124,20 +125,26 @@ def bound(truth: Truth, reading: Reading) -> bool:
 
 
 def page_error(picture: Tensor, truth: Truth) -> Tensor:
-    """How far the paper is from its colour: the median, over the outermost pixels, of the mean
-    |difference| from the nearest tone that the named page has there, in [0, 2].
-
-    No object comes there. Where on the page a pattern lies is not said, so any tone will do.
+    """How far the paper is from the named page: the mean |difference| over the outermost pixels,
+    where no object comes, in [0, 2]; of all places that its pattern may have, the best counts.
     """
-    page = torch.from_numpy(draw_page(truth.page, SIZE, (0, 0, SIZE)).copy())
-    if truth.page.kind == "gradient":
-        tones = from_uint8(page)[None]
-    else:
-        tones = from_uint8(torch.tensor(truth.page.tones, dtype=torch.uint8))[:, :, None, None]
-    gaps = (picture.clamp(-1, 1) - tones).abs().mean(1).amin(0)
     edge = torch.ones(SIZE, SIZE, dtype=torch.bool)
     edge[1:-1, 1:-1] = False
-    return gaps[edge].median()
+    papers = alike(truth.page.kind, truth.page.colour, truth.page.second)
+    return (picture.clamp(-1, 1) - papers)[:, :, edge].abs().mean((1, 2)).min()
+
+
+@cache
+def alike(kind: str, colour: str, second: str | None) -> Tensor:
+    """Every page that has this name, in [-1, 1]: (N, 3, 32, 32)."""
+    shifts = {"striped": lambda step: 2 * step, "dotted": lambda step: step}.get(
+        kind, lambda step: 1
+    )
+    pages = (
+        Page(kind, colour, second, s, shift) for s in STEPS[kind] for shift in range(shifts(s))
+    )
+    drawings = (torch.from_numpy(draw_page(page, SIZE, (0, 0, SIZE))) for page in pages)
+    return from_uint8(torch.stack(list(drawings)))
 
 
 def saturation(pictures: Tensor) -> Tensor:

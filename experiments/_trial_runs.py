@@ -114,8 +114,10 @@ def trained(
 
     seed: of the first weights, of the noise, and of the order of the pages.
     """
-    config = Config(recipe, pages, encoder.name, encoder.fingerprint, seed=seed)
-    run = Run.set_up(config, Pages(pages, seed), encoder, out, accelerator())
+    fast = accelerator()
+    choices = {"bf16": fast is not None}
+    config = Config(recipe, pages, encoder.name, encoder.fingerprint, choices, seed=seed)
+    run = Run.set_up(config, Pages(pages, seed), encoder, out, fast)
     if run.state.exists():
         run.check(resume=True)
     else:

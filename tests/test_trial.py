@@ -216,10 +216,10 @@ def test_the_error_of_the_page_is_how_far_its_paper_was_moved(kind):
     step = {"striped": 8, "dotted": 16, "ground": 36}.get(kind, 0)
     truth = Truth("page", Page(kind, "green", second, step, 0), names_page=True)
     elsewhere = replace(truth, page=replace(truth.page, shift=4 * (kind in ("striped", "dotted"))))
-    assert page_error(page(elsewhere), truth) == pytest.approx(0, abs=0.01)
-    tone = page_error(page(elsewhere) - 0.5, truth)
-    assert tone == pytest.approx(0.5, abs=0.13)  # the other tone may be nearer
-    assert page_error(page(truth) - 0.5, truth) > 0.35
+    assert page_error(page(elsewhere), truth) == 0
+    assert page_error(page(elsewhere) - 0.3, truth) == pytest.approx(0.3, abs=0.03)
+    other = replace(truth, page=replace(truth.page, colour="pink"))
+    assert page_error(page(elsewhere), other) > 0.05
 
 
 def test_saturation_of_grey_is_nothing_and_of_pure_red_all():
