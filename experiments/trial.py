@@ -1,4 +1,4 @@
-"""The trial of the ideas: does each of them show in a small world, in a quarter of an hour of one core?
+"""The trial of the ideas: does each of them show in a small world?
 
     python -m experiments.trial
         every variant from two seeds, trained and measured; hours on one core, and what is there
@@ -12,7 +12,8 @@ The world is World(32, nouns=(), scale=2): eight shapes, eight colours, all page
 network of 8.6 M parameters with its text encoder, trained on 40,000 pages in a folder of --runs. A
 point of the file is one set of captions, drawn by one network in 16 steps of DDIM with one guidance
 weight and one threshold, from the same noise for all, in bfloat16 where the processor has it.
-right: shares of the captions that ask for it, with their Wilson interval and number; bound: both colours stand in their places.
+right: shares of the captions that ask for it, with their Wilson interval and number; bound: both
+colours stand in their places.
 page error: how far the paper is from its named colour, of 2; saturation: of 1. overshoot: for each
 step, the share of the values of x0 that lie beyond [-1, 1] by more than one level of 255, before
 the threshold; level: the 99.5 % quantile of |x0| there, at least 1. frechet: of the recogniser's
