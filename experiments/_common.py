@@ -89,9 +89,9 @@ def draw(cascade: Cascade, captions: Sequence[str], seed: int = 0, **changes) ->
     )
 
 
-def untrained_encoder(seed: int) -> TextEncoder:
-    """A T5 like the shipped one, its weights as before any training."""
-    encoder = TextEncoder(device="cpu")
+def untrained_encoder(seed: int, folder: Path | None = None) -> TextEncoder:
+    """A T5 like the shipped one or the one in `folder`, its weights as before any training."""
+    encoder = TextEncoder(folder, device="cpu")
     torch.manual_seed(seed)
     encoder.model = type(encoder.model)(encoder.model.config).eval().requires_grad_(False)
     return encoder

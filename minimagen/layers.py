@@ -103,8 +103,10 @@ class Attention(nn.Module):
 
     kind "self": the keys and values of the text are joined to those of the picture (Imagen's 64 and
     256 networks); kind "cross": the text's alone (its 1024 network, which is too large to look at
-    itself). placed: each pixel knows its `positions`. Raises `ValueError` on another kind, "cross"
-    without text, and a head_width that does not divide the channels. Lessons 05 and 10.
+    itself); kind "picture": the picture's alone, so that the text enters by its pool at most
+    (Imagen, appendix D, compares the two). placed: each pixel knows its `positions`. Raises
+    `ValueError` on another kind, "cross" without text, and a head_width that does not divide the
+    channels. Lessons 05 and 10.
     """
 
     def __init__(
@@ -117,9 +119,10 @@ class Attention(nn.Module):
         placed: bool = True,
     ):
         super().__init__()
-        if kind not in ("self", "cross") or (kind == "cross" and text_width is None):
+        if kind not in ("self", "cross", "picture") or (kind == "cross" and text_width is None):
             raise ValueError(
-                f"attention must be 'self', 'cross' (with text) or None at each level, got {kind!r}"
+                "attention must be 'self', 'cross' (with text), 'picture' or None at each level, "
+                f"got {kind!r}"
             )
         if channels % head_width:
             raise ValueError(
@@ -129,8 +132,9 @@ class Attention(nn.Module):
         self.heads, self.kind, self.placed = channels // head_width, kind, placed
         self.norm = norm(channels, groups)
         self.query = nn.Conv2d(channels, channels, 1)
-        self.key_value = nn.Conv2d(channels, 2 * channels, 1) if kind == "self" else None
-        self.text_key_value = nn.Linear(text_width, 2 * channels) if text_width else None
+        self.key_value = nn.Conv2d(channels, 2 * channels, 1) if kind != "cross" else None
+        reads = text_width and kind != "picture"
+        self.text_key_value = nn.Linear(text_width, 2 * channels) if reads else None
         self.project = zeroed(nn.Conv2d(channels, channels, 1))
 
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,8 @@ class UNetConfig:
     channels: int  # the unit of width
     multipliers: tuple[int, ...]  # level i is channels * multipliers[i] wide
     blocks: tuple[int, ...]  # residual blocks at each level, once down and once more up
-    attention: tuple[str | None, ...]  # "self", "cross" (to the text alone) or None at each level
+    # At each level "self", "cross" (to the text alone), "picture" (not to the text) or None.
+    attention: tuple[str | None, ...]
     text_width: int | None = None  # the text encoder's width D, None for a network without text
     neighbours: int = 0  # reach of the trained adapter over the text's states, 0 in the paper
     lowres: bool = False  # whether it is conditioned on the picture below

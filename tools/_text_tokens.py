@@ -17,7 +17,9 @@ from transformers import PreTrainedTokenizerFast
 VOCABULARY, SENTINELS = 8000, 32
 
 
-def train_tokenizer(lines: Iterator[str]) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    lines: Iterator[str], vocabulary: int = VOCABULARY
+) -> PreTrainedTokenizerFast:
     """A lower-case BPE tokenizer that appends </s> as T5's does; <extra_id_0> is the last piece.
 
     T5 has a Unigram model; at this size Unigram splits common words ("purple", "little") and BPE
@@ -33,7 +35,7 @@ def train_tokenizer(lines: Iterator[str]) -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(
         lines,
         trainers.BpeTrainer(
-            vocab_size=VOCABULARY - SENTINELS,
+            vocab_size=vocabulary - SENTINELS,
             special_tokens=special,
             show_progress=False,
             max_token_length=16,
