@@ -21,8 +21,15 @@ from minimagen.unet import UNetConfig
 
 SIZE, PAGES = 32, 40_000
 NETWORK = UNetConfig(
-    32, (1, 2, 6), (1, 1, 2), (None, "self", "self"), text_width=128, patch=2, groups=4
-)
+    32,
+    (1, 2, 4, 6),
+    (1, 1, 1, 2),
+    (None, None, "self", "self"),
+    text_width=128,
+    patch=2,
+    head_width=64,
+    groups=4,
+)  # the best at equal time of experiments/shapes.py
 STAGE = Settings(SIZE, "unet", NETWORK, target="x0", steps=16)
 RECIPE = Recipe(STAGE, batch=64, rate=1e-3, steps=1500, warm=100, save=150, shift=-2.0)
 SMALL = {"nouns": (), "scale": 2}  # of the world: shapes alone, twice as large
