@@ -1,5 +1,5 @@
 """Draw the figure of docs/WORLD.md's trial: `python -m tools.trial_figure` ->
-docs/images/world-trial.png.
+docs/images/trial.png.
 
 All is read from experiments/results/trial.json, and what is not yet there is left out. Needs the
 extra `notebooks`.
@@ -101,7 +101,7 @@ def drawn(content: dict) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description="draw the figure of the trial in docs/WORLD.md")
     parser.add_argument("--results", type=Path, default=RESULTS / "trial.json")
-    parser.add_argument("--out", type=Path, default=IMAGES / "world-trial.png")
+    parser.add_argument("--out", type=Path, default=IMAGES / "trial.png")
     options = parser.parse_args()
     lesson.setup(0)
     content = json.loads(options.results.read_text(encoding="utf-8"))
