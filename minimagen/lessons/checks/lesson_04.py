@@ -1,5 +1,7 @@
-"""The exercises of lesson 04: the posterior mean in the noise, the loss of DDPM, its floor, the best
-prediction for a mixture, the score, and a broken sampler.
+"""The exercises of lesson 04: the posterior mean in the noise, the loss of DDPM and its floor, the
+best prediction for a mixture, the score, and a broken sampler.
+
+Longer than 300 lines because each of some fifty mistakes is written down as what it computes.
 """
 
 import torch
@@ -77,9 +79,7 @@ LOSS_FAULTS = {
         )
     ),
     "this uses abar of the step before; entry k of the table belongs to this step": (
-        lambda net, x0, k, eps, betas: _losses(
-            eps - net(_x_t(x0, eps, _kept(x0, k - 1, betas)), k)
-        )
+        lambda net, x0, k, eps, betas: _losses(eps - net(_x_t(x0, eps, _kept(x0, k - 1, betas)), k))
     ),
     "this compares with the clean picture; the network predicts the noise": (
         lambda *arguments: _noise_loss(*arguments, aim=lambda x0, eps: x0)
@@ -292,8 +292,8 @@ MEANS = {
 
 @exercise("4.5", points=3, minutes=10)
 def ex_4_5(score_and_mean) -> None:
-    """score_and_mean(x, eps, k, betas) -> (score, mean of the reverse step), equations 4.12 and 4.3;
-    k an index of the table.
+    """score_and_mean(x, eps, k, betas) -> (score, mean of the reverse step),
+    equations 4.12 and 4.3; k an index of the table.
     """
     cases = [
         (normal(4, 2, seed=450), normal(4, 2, seed=451), 20, 5 * linear_betas(50)),
