@@ -153,7 +153,7 @@ class Attention(nn.Module):
         if text is not None:  # in mixed precision it may have been read in another dtype
             text = tuple(part.to(q.dtype) for part in text)
         k, v, visible = self._keys_values(h, text, mask)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
+        out = attend(q, k, v, visible)
         return x + self.project(out.transpose(2, 3).flatten(1, 2).unflatten(2, (height, width)))
 
     def _keys_values(self, h: Tensor, text: tuple[Tensor, Tensor] | None, mask: Tensor | None):
@@ -173,6 +173,24 @@ class Attention(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, heads, H W, d)."""
         return x.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v over the keys that are visible: what attention computes.
+
+    q (B, heads, N, d), k and v (B, heads, M, d), visible (B, 1, 1, M) bool or None for all ->
+    (B, heads, N, d). PyTorch's fused kernel, which wants each head's numbers side by side; but in
+    training in bfloat16 on a CPU the formula itself, which takes half as long there. Lesson 10.
+    """
+    if not (q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad):
+        return F.scaled_dot_product_attention(q.contiguous(), k, v, attn_mask=visible)
+    with torch.autocast("cpu", enabled=False):
+        scores = q * q.shape[3] ** -0.5 @ k.transpose(2, 3)
+        if visible is not None:
+            scores = scores + torch.zeros_like(visible, dtype=q.dtype).masked_fill(
+                ~visible, -torch.inf
+            )
+        return scores.softmax(3) @ v
 
 
 class Embedding(nn.Module):

@@ -14,8 +14,9 @@ False
 import contextlib
 import hashlib
 import json
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -198,9 +199,10 @@ def cached(encoder: TextEncoder, prompts: Sequence[str] = ()) -> Callable[[list[
     """An `encode` that looks sentences up instead of running the encoder, for training.
 
     The states of `prompts` come from one file in the cache folder, keyed by the encoder's
-    fingerprint and the sentences, and written when it is missing. Any other sentence is encoded
-    when it is first met and remembered, the last 50,000 of them; alone, so that its states never
-    depend on its neighbours or on what was met before: a resumed run sees the same bits.
+    fingerprint and the sentences, and written when it is missing; it is in bfloat16 and mapped, not
+    read, so a quarter of a million captions hold no memory. Any other sentence is encoded when it
+    is first met and remembered, the last 50,000 of them; alone, so that its states never depend on
+    its neighbours or on what was met before: a resumed run sees the same bits.
     """
     known = _stored(encoder, sorted(set(prompts))) if prompts else {}
     memo: dict[str, Tensor] = {}
@@ -213,7 +215,7 @@ def cached(encoder: TextEncoder, prompts: Sequence[str] = ()) -> Callable[[list[
                 memo[prompt] = encoder.encode([prompt]).tokens[0].cpu()
                 if len(memo) > MEMO:
                     memo.pop(next(iter(memo)))
-            rows.append(known[prompt] if prompt in known else memo[prompt])
+            rows.append(known[prompt].float() if prompt in known else memo[prompt])
         lengths = torch.tensor([len(row) for row in rows])
         mask = torch.arange(int(lengths.max())) < lengths[:, None]
         return Text(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), mask).to(
@@ -223,11 +225,26 @@ def cached(encoder: TextEncoder, prompts: Sequence[str] = ()) -> Callable[[list[
     return encode
 
 
-def _stored(encoder: TextEncoder, prompts: list[str]) -> dict[str, Tensor]:
-    """Sentence -> states (L, D) float32, read from the cache or made and written there.
+class _Bank(Mapping):
+    """Sentence -> states (L, D) bfloat16, each a view of all tokens in a row."""
 
-    The file holds all tokens in a row, and the lengths.
-    """
+    def __init__(self, prompts: list[str], tokens: Tensor, lengths: Tensor):
+        self.rows = {prompt: i for i, prompt in enumerate(prompts)}
+        self.tokens, self.ends = tokens, [0, *lengths.cumsum(0).tolist()]
+
+    def __getitem__(self, prompt: str) -> Tensor:
+        row = self.rows[prompt]
+        return self.tokens[self.ends[row] : self.ends[row + 1]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def _stored(encoder: TextEncoder, prompts: list[str]) -> _Bank:
+    """The states of these sentences, mapped from the cache or made and written there."""
     key = hashlib.sha256(json.dumps([encoder.fingerprint, prompts]).encode()).hexdigest()
     path = files.cache_folder() / "text" / f"{key[:32]}.safetensors"
     if not path.exists():
@@ -238,16 +255,21 @@ def _stored(encoder: TextEncoder, prompts: list[str]) -> dict[str, Tensor]:
         }
         files.write(path, lambda temporary: save_file(packed, temporary))
     packed = load_file(path)
-    return dict(zip(prompts, packed["tokens"].split(packed["lengths"].tolist()), strict=True))
+    return _Bank(prompts, packed["tokens"], packed["lengths"])
 
 
 def _encode_all(encoder: TextEncoder, prompts: list[str], batch: int = 128) -> list[Tensor]:
-    """The states of every sentence, sentences of like length together so that little is padding."""
+    """The states of every sentence in bfloat16; those of like length are encoded together, so that
+    little is padding.
+    """
+    from tqdm import tqdm
+
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     states: list[Tensor] = [torch.empty(0)] * len(prompts)
-    for start in range(0, len(order), batch):
+    many = len(order) > 10_000  # half a minute of a small encoder
+    for start in tqdm(range(0, len(order), batch), "captions", disable=not many, file=sys.stderr):
         rows = order[start : start + batch]
         text = encoder.encode([prompts[i] for i in rows])
         for i, tokens, mask in zip(rows, text.tokens.cpu(), text.mask.cpu(), strict=True):
-            states[i] = tokens[mask].clone()
+            states[i] = tokens[mask].bfloat16()
     return states

@@ -14,6 +14,7 @@ from minimagen.layers import (
     Resample,
     ResBlock,
     TextReader,
+    attend,
     fourier,
     norm,
     positions,
@@ -171,6 +172,36 @@ def test_attention_is_its_formula_head_by_head(kind):
                     out[b, head, place] = weights @ v[:, head]
         wanted = x + block.project(out.unflatten(2, (2, 3)))
         torch.testing.assert_close(block(x, block.read(text.tokens), text.mask), wanted)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "training", "tolerance"),
+    [
+        (torch.float64, True, 1e-12),
+        (torch.float32, True, 1e-5),
+        (torch.bfloat16, False, 0.02),
+        (torch.bfloat16, True, 0.02),  # the one case that does not go through the fused kernel
+    ],
+)
+def test_attend_is_its_formula_and_so_are_its_gradients(dtype, training, tolerance, masked):
+    q, k, v = (drawn(2, 3, n, 8, seed=n).to(dtype).requires_grad_(training) for n in (5, 7, 7))
+    v = v.transpose(1, 2).contiguous().transpose(1, 2)  # as keys and values of text lie
+    visible = torch.rand(2, 1, 1, 7, generator=torch.Generator().manual_seed(3)) > 0.4
+    visible[..., 0] = True
+    truth = [part.detach().double().requires_grad_() for part in (q, k, v)]
+    scores = torch.einsum("bhnd,bhmd->bhnm", *truth[:2]) / math.sqrt(8)
+    shares = (scores.masked_fill(~visible, -torch.inf) if masked else scores).softmax(-1)
+    expected = torch.einsum("bhnm,bhmd->bhnd", shares, truth[2])
+    out = attend(q, k, v, visible if masked else None)
+    assert out.dtype == dtype
+    assert torch.allclose(out.double(), expected, atol=tolerance)
+    if training:
+        towards = drawn(*out.shape, seed=9)
+        found = torch.autograd.grad(out, (q, k, v), towards.to(dtype))
+        wanted = torch.autograd.grad(expected, truth, towards.double())
+        for mine, right in zip(found, wanted, strict=True):
+            assert torch.allclose(mine.double(), right, atol=3 * tolerance)
 
 
 def test_positions_let_attention_tell_a_permutation_apart():

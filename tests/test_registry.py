@@ -11,6 +11,8 @@ from minimagen import pixels
 from minimagen.data import Crops, Folder, Mixture, crops
 from minimagen.data.emoji import STYLES, Emoji, records
 from minimagen.data.shapes import KINDS, Shapes
+from minimagen.data.truth import KINDS as WORLD_KINDS
+from minimagen.data.world import SPLITS as WORLD_SPLITS
 from minimagen.evaluation import exam, registry
 from minimagen.evaluation.alignment import alignment
 from minimagen.evaluation.registry import DATASETS, EXAMINED, Entry, dataset, described, examined
@@ -32,7 +34,7 @@ def test_data_sets_have_names(tmp_path):
     assert not dataset("shapes", 32, "unseen").distractors
     assert "moon" in (distractors := dataset("shapes", 32).distractors)
     assert not {"star", "red", "left", "tiny"} & set(distractors)
-    known = "shapes, emoji, things, scenes, two-things, picnic, some, all"
+    known = "shapes, emoji, things, scenes, two-things, picnic, world, some, all"
     with pytest.raises(
         ValueError, match=f"data must be one of {known} or a folder of pictures, got 'shape'"
     ):
@@ -84,7 +86,11 @@ def test_a_folder_named_like_a_data_set_is_taken_by_its_path_alone(tmp_path, mon
 def test_a_data_set_has_a_judge_and_references_or_neither():
     for name, entry in DATASETS.items():
         assert (entry.judge is None) == (entry.references is None) == (name not in EXAMINED)
-    assert examined("shapes").kinds == tuple(KINDS) == registry.KINDS
+    assert examined("shapes").kinds == tuple(KINDS)
+    assert examined("world").kinds == tuple(WORLD_KINDS)
+    assert examined("world").splits == tuple(WORLD_SPLITS)
+    assert set(registry.KINDS) == {*KINDS, *WORLD_KINDS}
+    assert set(registry.ALL_SPLITS) == {"train", "held-out", "unseen", *WORLD_SPLITS}
 
 
 def test_a_name_or_kind_that_cannot_be_examined_is_named():
@@ -96,6 +102,24 @@ def test_a_name_or_kind_that_cannot_be_examined_is_named():
         ValueError, match="kind must be one of single, pair, count, triple with shapes, got 'four'"
     ):
         examined("shapes", "four")
+    with pytest.raises(
+        ValueError, match="split must be one of train, .*, unseen-noun with world, got 'unseen'"
+    ):
+        examined("world", None, "unseen")
+    with pytest.raises(ValueError, match="held-out, unseen with shapes, got 'text-only'"):
+        exam.captions_and_references("shapes", "text-only", None, 3, 64)
+
+
+@pytest.mark.parametrize("name", EXAMINED)
+def test_a_judge_is_told_a_truth_for_every_caption(name):
+    captions, _ = exam.captions_and_references(name, "held-out", None, 6, 64)
+    truths = exam.truths(name, "held-out", None, 6)
+    if name == "world":
+        world = dataset("world", 64, "held-out")
+        assert truths == [world.truth(i) for i in range(6)]
+        assert captions == [world.caption(i) for i in range(6)]
+    else:
+        assert truths == captions
 
 
 def test_the_help_says_every_name_once():

@@ -39,7 +39,8 @@ PACKAGES = ("mathematics", "data", "evaluation", "run", "cli", "lessons", "exper
 # In the order of its derivation: here a module imports only from modules before it.
 MATHEMATICS = (
     *("files", "pixels", "conditioning", "noise", "ddpm", "denoiser", "variational", "ideal"),
-    *("objective", "layers", "conditioned", "unet", "efficient_unet", "training", "log"),
+    *("objective", "layers", "conditioned", "unet", "efficient_unet", "configs"),
+    *("training", "log"),
     *("samplers", "guidance", "thresholding", "text", "superres"),
     *("families", "checkpoint", "cascade"),
 )

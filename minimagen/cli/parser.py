@@ -7,8 +7,9 @@ from minimagen import __version__
 from minimagen.cli.draw import draw
 from minimagen.cli.evaluate import evaluate, info
 from minimagen.cli.train import train
-from minimagen.evaluation.registry import DATASETS, EXAMINED, KINDS, SPLITS, described
+from minimagen.evaluation.registry import ALL_SPLITS, DATASETS, EXAMINED, KINDS, described
 
+CONFIGS = ("small", "medium", "large", "paper")  # of `minimagen.configs`, which needs PyTorch
 EXAMPLES = """`minimagen draw --help` (or train, evaluate, info) tells what each flag does.
 
 examples:
@@ -148,6 +149,12 @@ def _recipe_flags(sub) -> None:
         help="numbers for 2 CPU cores, or for a GPU with bf16 (default: cpu)",
     )
     sub.add_argument(
+        "--config",
+        choices=CONFIGS,
+        help="the network's shape: small for a CPU, medium for a GPU of 12 to 16 GB, large for one "
+        "of 80 GB, paper (default: that of the shipped weights)",
+    )
+    sub.add_argument(
         "--steps", type=_positive, help="optimiser steps in all (default: the recipe's)"
     )
     sub.add_argument(
@@ -167,8 +174,8 @@ def _recipe_flags(sub) -> None:
         "--bf16",
         action="store_const",
         const=True,
-        help="the network in bf16 on a CPU too: about 1.5 times as fast on a Xeon with AMX, no "
-        "faster without",
+        help="the network in bf16 on a CPU too: about 1.6 times as fast where the processor has "
+        "bf16 in its units (avx512_bf16, amx_bf16), no faster without",
     )
 
 
@@ -201,10 +208,10 @@ def _caption_flags(sub) -> None:
     )
     sub.add_argument(
         "--split",
-        choices=SPLITS,
+        choices=ALL_SPLITS,
         default="held-out",
-        help="held-out: wordings that training never had; unseen: colours and shapes never seen "
-        "together (default: held-out)",
+        help="held-out: wordings that training never had; unseen and unseen-...: what it never "
+        "showed together, or at all; text-only: words that it never had (default: held-out)",
     )
     sub.add_argument(
         "--data",

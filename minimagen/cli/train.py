@@ -50,10 +50,11 @@ def _choices(args: argparse.Namespace, first) -> dict:
     """What was typed, else what the resumed run began with (`first`), else the default."""
     from minimagen.evaluation.registry import DATASETS
 
-    defaults = {"profile": "cpu", "data": "shapes", "bf16": False, "from": None}
+    defaults = {"profile": "cpu", "config": None, "data": "shapes", "bf16": False, "from": None}
     typed = {
         "stage": args.stage,
         "profile": args.profile,
+        "config": args.config,
         "data": args.data if args.data in (None, *DATASETS) else _whole_path(args.data),
         "bf16": args.bf16,
         "from": args.source and _whole_path(args.source),
@@ -65,9 +66,13 @@ def _choices(args: argparse.Namespace, first) -> dict:
 
 def _recipe(args: argparse.Namespace, choices: dict, first):
     """The recipe of the resumed run, else of the stage and profile, with the flags' numbers."""
+    from minimagen.configs import CONFIGS
     from minimagen.recipes import RECIPES
 
     recipe = first.recipe if first else RECIPES[args.stage, choices["profile"]]
+    if not first and choices["config"]:
+        network = CONFIGS[choices["config"]][args.stage]
+        recipe = replace(recipe, settings=replace(recipe.settings, config=network))
     numbers = {name: getattr(args, name) for name in ("steps", "batch", "save")}
     recipe = replace(recipe, **{name: n for name, n in numbers.items() if n is not None})
     if args.size is None:

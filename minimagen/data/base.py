@@ -26,7 +26,7 @@ class Captioned(ABC):
     """What every data set is: a sequence of pairs of a picture and its caption.
 
     A subclass has `size`, `__len__` and `__getitem__`; `caption` and `cut` draw the whole picture
-    unless it knows a shorter way.
+    unless it knows a shorter way, and `truth` is the caption.
     """
 
     size: int  # the side of every picture, in pixels
@@ -42,6 +42,10 @@ class Captioned(ABC):
     def caption(self, i: int) -> str:
         """The caption of item i."""
         return self[i][1]
+
+    def truth(self, i: int) -> object:
+        """What a judge is told of item i: its caption, where a data set knows no more than that."""
+        return self.caption(i)
 
     def cut(self, i: int, top: int, left: int, side: int) -> Tensor:
         """The window of item i's picture from pixel (top, left) on: uint8 (3, side, side)."""

@@ -3,23 +3,23 @@ measure of the drawings.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from minimagen import pixels
+from minimagen.data import Captioned
 from minimagen.evaluation.metrics import (
     agreement,
     colour_shift,
     edge_width,
     frechet,
-    pooled_features,
 )
 from minimagen.evaluation.registry import examined
 
-# Captions, and the pictures of the last stages, each (B, 3, H, W).
-Drawn = tuple[list[str], list[Tensor]]
+# What `truths` gives for some captions, and the pictures of the last stages, each (B, 3, H, W).
+Drawn = tuple[Sequence, list[Tensor]]
 
 
 def captions_and_references(
@@ -32,12 +32,26 @@ def captions_and_references(
     The first `count` pictures belong to the captions. Raises `ValueError` on a name without a judge
     and a kind that the data set does not have.
     """
-    entry = examined(name, kind)
-    parts = entry.references(size, split, kind)
-    endless = ((data, i * entry.stride % len(data)) for i in itertools.count() for data in parts)
-    items = list(itertools.islice(endless, 2 * count))
+    items = _items(name, split, kind, 2 * count, size)
     captions = [data.caption(i) for data, i in items[:count]]
     return captions, (pixels.from_uint8(data[i][0])[None] for data, i in items)
+
+
+def truths(name: str, split: str, kind: str | None, count: int) -> list:
+    """What the judge of the data set called `name` is told of the `count` captions that
+    `captions_and_references` gives: `Captioned.truth`. Raises as that does.
+    """
+    return [data.truth(i) for data, i in _items(name, split, kind, count, 64)]
+
+
+def _items(
+    name: str, split: str, kind: str | None, count: int, size: int
+) -> list[tuple[Captioned, int]]:
+    """The first items of the references, in turn: each data set and its number there."""
+    entry = examined(name, kind, split)
+    parts = entry.references(size, split, kind)
+    endless = ((data, i * entry.stride % len(data)) for i in itertools.count() for data in parts)
+    return list(itertools.islice(endless, count))
 
 
 def examine(name: str, drawn: Iterable[Drawn], real: Iterable[Tensor]) -> dict:
@@ -48,22 +62,22 @@ def examine(name: str, drawn: Iterable[Drawn], real: Iterable[Tensor]) -> dict:
     edges: is it like real pictures? below: does it agree with the stage below? Pictures are
     measured as they come, and let go.
     """
-    judge = examined(name).judge
+    entry = examined(name)
     reports, ours, widths, below = [], [], [], []
-    for captions, stages in drawn:
+    for told, stages in drawn:
         top = stages[-1]
-        reports.append(judge(top, captions))
-        ours.append(pooled_features(top))
+        reports.append(entry.judge(top, told))
+        ours.append(entry.features(top))
         widths.append(edge_width(top))
         if len(stages) > 1:
             below.append(
                 torch.cat([agreement(top, stages[-2])[:, None], colour_shift(top, stages[-2])], 1)
             )
     theirs, sharp = zip(
-        *((pooled_features(picture), edge_width(picture)) for picture in real), strict=True
+        *((entry.features(picture), edge_width(picture)) for picture in real), strict=True
     )
     rows = {"right": type(reports[0]).joined(reports).marks()}
-    rows["frechet"] = _frechet(torch.cat(ours), torch.cat(theirs))
+    rows["frechet"] = _frechet(torch.cat(ours), torch.cat(theirs), entry.features_name)
     rows["edges"] = {
         "drawn": median_width(torch.cat(widths)),
         "real": median_width(torch.cat(sharp)),
@@ -74,7 +88,7 @@ def examine(name: str, drawn: Iterable[Drawn], real: Iterable[Tensor]) -> dict:
     return rows
 
 
-def _frechet(ours: Tensor, theirs: Tensor) -> dict | None:
+def _frechet(ours: Tensor, theirs: Tensor, features: str) -> dict | None:
     """The drawn pictures against as many real ones, and beside it those against as many others;
     None for a single picture.
     """
@@ -85,7 +99,7 @@ def _frechet(ours: Tensor, theirs: Tensor) -> dict | None:
     return {
         "drawn": frechet(ours, some),
         "real": frechet(others, some),
-        "features": "mean colours, 8 x 8 grid",
+        "features": features,
         "n": count,
     }
 

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
     from minimagen.data import Captioned
 
-SPLITS = ("train", "held-out", "unseen")
+SPLITS = ("train", "held-out", "unseen")  # of a data set that names no others
 # Of the shapes that a network is trained on.
 SHARES = {"single": 0.25, "pair": 0.4, "count": 0.05, "triple": 0.3}
+
+
+def _mean_colours(pictures: "Tensor") -> "Tensor":
+    from minimagen.evaluation.metrics import pooled_features
+
+    return pooled_features(pictures)
 
 
 class Report(Protocol):
@@ -40,12 +46,17 @@ class Entry:
     description: str  # for the help of the command line
     # (size, split) -> what a network is trained on
     data: Callable[[int, str], "Captioned"]
-    # (pictures (B, 3, H, H) in [-1, 1], B captions) -> do they show what the captions say?
-    judge: Callable[["Tensor", Sequence[str]], Report] | None = None
+    # (pictures (B, 3, H, H) in [-1, 1], B truths) -> do they show what their captions say? A truth
+    # is what `Captioned.truth` gives: the caption itself, where it says all
+    judge: Callable[["Tensor", Sequence], Report] | None = None
     # (size, split, kind or None) -> where captions and real pictures come from, in turn
     references: Callable[[int, str, str | None], list["Captioned"]] | None = None
     stride: int = 1  # items between two that follow each other in the examination
     kinds: tuple[str, ...] = ()  # the kinds of captions that can be asked for alone
+    splits: tuple[str, ...] = SPLITS
+    # pictures (B, 3, H, H) -> (B, F): in what terms a set of drawings is like one of real pictures
+    features: Callable[["Tensor"], "Tensor"] = _mean_colours
+    features_name: str = "mean colours, 8 x 8 grid"
 
 
 def dataset(name: str, size: int, split: str = "train") -> "Captioned":
@@ -73,10 +84,11 @@ def dataset(name: str, size: int, split: str = "train") -> "Captioned":
     return Folder(folder, size)
 
 
-def examined(name: str, kind: str | None = None) -> Entry:
+def examined(name: str, kind: str | None = None, split: str | None = None) -> Entry:
     """The entry of a data set that can be examined.
 
-    Raises `ValueError` on a name without a judge, and on a kind that the data set does not have.
+    Raises `ValueError` on a name without a judge, and on a kind or a split that the data set does
+    not have.
     """
     entry = DATASETS.get(name)
     if entry is None or entry.judge is None:
@@ -84,6 +96,10 @@ def examined(name: str, kind: str | None = None) -> Entry:
     if kind is not None and kind not in entry.kinds:
         wanted = f"one of {', '.join(entry.kinds)}" if entry.kinds else "left out"
         raise ValueError(f"kind must be {wanted} with {name}, got {kind!r}")
+    if split is not None and split not in entry.splits:
+        raise ValueError(
+            f"split must be one of {', '.join(entry.splits)} with {name}, got {split!r}"
+        )
     return entry
 
 
@@ -148,6 +164,30 @@ def _weighted(**weights: float) -> Callable[[int, str], "Captioned"]:
     return mixture
 
 
+def _world(size: int, split: str) -> "Captioned":
+    from minimagen.data import World
+
+    return World(size, split)
+
+
+def _worlds(size: int, split: str, kind: str | None) -> list["Captioned"]:
+    from minimagen.data import World
+
+    return [World(size, split, {kind: 1.0} if kind else None)]
+
+
+def _judged(pictures: "Tensor", truths: Sequence) -> Report:
+    from minimagen.evaluation.judge import judge
+
+    return judge(pictures, truths)
+
+
+def _page_features(pictures: "Tensor") -> "Tensor":
+    from minimagen.evaluation.world_reader import page_features
+
+    return page_features(pictures)
+
+
 def _alignment(pictures: "Tensor", captions: Sequence[str]) -> Report:
     from minimagen.evaluation.alignment import alignment
 
@@ -189,6 +229,19 @@ DATASETS = {
         _both_recognised,
         _scenes(1, ("animals-nature", "food-drink")),
     ),
+    "world": Entry(
+        "shapes and things on coloured pages",
+        _world,
+        _judged,
+        _worlds,
+        kinds=("page", "single", "pair", "count", "triple"),
+        splits=(
+            *("train", "held-out", "text-only"),
+            *("unseen-colour", "unseen-pair", "unseen-noun"),
+        ),
+        features=_page_features,
+        features_name="the recogniser's, 128, of whole pages",
+    ),
     "some": Entry(
         "shapes, things and picnics as 9 : 3 : 8, what a CPU has time for",
         _weighted(shapes=9, things=3, picnic=8),
@@ -196,4 +249,5 @@ DATASETS = {
     "all": Entry("shapes, emoji and scenes as 3 : 2 : 1", _weighted(shapes=3, emoji=2, scenes=1)),
 }
 EXAMINED = tuple(name for name, entry in DATASETS.items() if entry.judge)
+ALL_SPLITS = tuple(dict.fromkeys(split for name in EXAMINED for split in DATASETS[name].splits))
 KINDS = tuple(dict.fromkeys(kind for name in EXAMINED for kind in DATASETS[name].kinds))
