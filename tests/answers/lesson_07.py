@@ -112,7 +112,7 @@ RIGHT = {
         lambda p, q: torch.logit(q) / torch.logit(p),
         lambda p, q: ((q / (1 - q)).log() / (p.log() - (1 - p).log())).tolist(),
     ],
-    "7.6": [lambda: ("C", "3"), lambda: (" c", "3 ")],
+    "7.6": [lambda: ("E", "5"), lambda: (" e", "5 ")],
 }
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
@@ -173,7 +173,8 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "all classes would be there": lambda: ("A", "1"),
         "away from the squares": lambda: ("B", "2"),
         "into empty space": lambda: ("D", "4"),
-        "other classes among": lambda: ("E", "5"),
-        "about their width": lambda: ("C", "4"),
+        "come together": lambda: ("C", "3"),
+        "two places": lambda: ("E", "3"),
+        "about their shapes": lambda: ("E", "4"),
     },
 }

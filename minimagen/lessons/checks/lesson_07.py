@@ -278,18 +278,19 @@ def ex_7_5(scale_for) -> None:
 
 @exercise("7.6", points=3, minutes=10, kind="diagnose")
 def ex_7_6(fault_of_the_run) -> None:
-    """fault_of_the_run() -> (fault, what tells) of run 2 in Figure 10."""
+    """fault_of_the_run() -> (fault, what tells) of run 1 in Figure 10."""
     chosen(
         fault_of_the_run,
-        ("C", "3"),
+        ("E", "5"),
         {
             "A": "with a gradient divided by the size of the batch all classes would be there",
             "B": "a reversed gradient leads away from the squares",
+            "C": "with the density counted twice at every level all samples come together; here "
+            "two clumps are left",
             "D": "a clean classifier throws samples into empty space; these lie close to centres",
-            "E": "too little weight at high noise leaves other classes among the samples",
             "1": "look again: only the clumps of one class are there",
             "2": "look at the colours of the clumps: which class is there?",
-            "4": "no sample of this run is far from a clump; what about their width?",
-            "5": "then other classes would be among the samples",
+            "3": "there are two places, not one, and each has some extent",
+            "4": "hardly a sample of this run is far from a clump; what about their shapes?",
         },
     )
