@@ -14,8 +14,9 @@ from minimagen import pixels
 # The colours of lessons.mplstyle, for a figure that names one.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DPI = 200  # given to every saved figure, since a notebook's backend may have set its own
-# A plot keeps all its colours. Pictures of noise hardly compress: a figure of more bytes than this
-# gets a palette of 256 colours, and half the resolution where that is not enough.
+# A plot keeps all its colours. Clouds of points and pictures of noise hardly compress: a figure of
+# more than a third of this gets a palette of 256 colours, and half the resolution where its bytes
+# are still more than this.
 MOST_BYTES = 110_000
 
 
@@ -77,17 +78,18 @@ def _bundle(figure, alt: str) -> tuple[dict, dict]:
 
 
 def _png(figure, alt: str) -> bytes:
-    """The figure as a PNG file: the first of the three forms that is no larger than MOST_BYTES."""
+    """The figure as a PNG file: the first of three forms that is small enough."""
     words = PngInfo()
     words.add_text("Description", alt)
-    for dpi, colours in ((DPI, None), (DPI, 256), (DPI // 2, 256)):
+    forms = ((DPI, None, MOST_BYTES // 3), (DPI, 256, MOST_BYTES), (DPI // 2, 256, MOST_BYTES))
+    for dpi, colours, most in forms:
         drawn, file = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", dpi=dpi)
         picture = Image.open(drawn).convert("RGB")
         if colours:
             picture = picture.quantize(colours, dither=Image.Dither.NONE)
         picture.save(file, "PNG", pnginfo=words, optimize=True)
-        if file.tell() <= MOST_BYTES:
+        if file.tell() <= most:
             break
     return file.getvalue()
 
