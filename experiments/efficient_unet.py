@@ -19,50 +19,16 @@ from statistics import median
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments._common import command, machine, parser, write_json
+from experiments._rungs import Rung
 from experiments._timing import alternate, peak_memory, ratios
-from minimagen.efficient_unet import EfficientUNet
 from minimagen.unet import UNetConfig
 
 SIZE, ROUNDS = 128, 15
-WIDTHS = {"channels": 32, "multipliers": (1, 2, 4, 8)}
 EVEN, DEEP = (3, 3, 3, 2), (1, 2, 4, 4)  # 11 blocks each way; DEEP: half of (2, 4, 8, 8)
 MANY, LAST = (None, None, "self", "self"), (None, None, None, "self")
-
-
-class Rung(EfficientUNet):
-    """An Efficient U-Net of which two changes can be taken back: the order (`early`), and the scale
-    of the sums (`scaled`).
-
-    Late: a convolution of stride 1, the blocks at the full size of the level, then the mean of 2 x
-    2 pixels; on the way up each pixel four times, the blocks, a convolution. The same modules, so
-    the same parameters.
-    """
-
-    def __init__(self, blocks: tuple, attention: tuple, early: bool, scaled: bool):
-        super().__init__(UNetConfig(blocks=blocks, attention=attention, **WIDTHS))
-        self.early, self.scale = early, 0.5**0.5 if scaled else 1.0
-        for shrink in self.down:
-            shrink.stride = (2, 2) if early else (1, 1)
-
-    def forward(self, z: Tensor, logsnr: Tensor, cond=None) -> Tensor:
-        emb, h = self.time(logsnr), self.first(z)
-        kept = [h]
-        for shrink, blocks in zip(self.down, self.before, strict=True):
-            kept.append(blocks(shrink(h), emb, {}, None))  # no text
-            h = kept[-1] if self.early else F.avg_pool2d(kept[-1], 2)
-        for blocks, grow in zip(self.after, self.up, strict=True):
-            h = h if self.early else double(h)
-            h = blocks(self.scale * (h + kept.pop()), emb, {}, None)
-            h = grow(double(h) if self.early else h)
-        return self.last(self.scale * (h + kept.pop()))
-
-
-def double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 RUNGS = {
@@ -74,15 +40,20 @@ RUNGS = {
 }
 
 
+def network(blocks: tuple, attention: tuple, early: bool, scaled: bool) -> Rung:
+    """The network of one row of `RUNGS`, 32 to 256 channels wide."""
+    return Rung(UNetConfig(32, (1, 2, 4, 8), blocks, attention), early, scaled)
+
+
 def counts(rung: tuple) -> dict[str, int]:
     """Parameters, multiply-adds of one call on one picture, and bytes that a training step keeps
     for the gradient.
     """
     with torch.device("meta"):  # shapes alone: the same operations are counted on every machine
-        shape = Rung(*rung), torch.empty(1, 3, SIZE, SIZE), torch.empty(1)
+        shape = network(*rung), torch.empty(1, 3, SIZE, SIZE), torch.empty(1)
     with FlopCounterMode(display=False) as counter:
         step(*shape)
-    net, z, logsnr, kept = Rung(*rung), torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1), {}
+    net, z, logsnr, kept = network(*rung), torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1), {}
     own = {p.untyped_storage().data_ptr() for p in net.parameters()}
 
     def note(x: Tensor) -> Tensor:
@@ -125,7 +96,7 @@ def memory(work, net: Rung, z: Tensor, logsnr: Tensor) -> int:
 def measure(rounds: int) -> tuple[dict, dict]:
     """Every network in turn, round after round: ({name: ratios and counts}, {name: seconds})."""
     torch.manual_seed(0)
-    nets = {name: Rung(*rung) for name, rung in RUNGS.items()}
+    nets = {name: network(*rung) for name, rung in RUNGS.items()}
     z, logsnr = torch.randn(1, 3, SIZE, SIZE), torch.zeros(1)
     works = {
         (name, kind): partial(work, net, z, logsnr)
