@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments._common import machine, note_run, parser, results
+from experiments._common import note_run, parser, results
 from experiments._rungs import Rung
 from experiments._timing import peak_memory
 from minimagen import noise, pixels
@@ -97,7 +97,7 @@ def losses(denoiser: Denoiser, unseen: Tensor) -> list[float]:
 
 
 def trained(seed: int, steps: int) -> tuple[dict, dict]:
-    """Every network trained in turn: ({name: [losses after 0, 50, ... steps]}, {name: [seconds]})."""
+    """Every network in turn: ({name: [losses after 0, 50, ... steps]}, {name: [seconds]})."""
     seen, unseen = pictures()
     denoisers, runs = {}, {}
     for name in NETWORKS:
@@ -120,7 +120,7 @@ def trained(seed: int, steps: int) -> tuple[dict, dict]:
 
 
 def costs(name: str) -> dict[str, int]:
-    """Parameters, multiply-adds of one call on one picture, and the memory of a step of training."""
+    """Parameters, multiply-adds of a call on one picture, and the memory of a step of training."""
     torch.manual_seed(0)
     seen = torch.zeros(BATCH, 3, SIZE, SIZE)
     denoiser = Denoiser(network(name), "v")

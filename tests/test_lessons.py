@@ -191,7 +191,8 @@ def descriptions(book):
     complaints, seen = [], []
     for cell in code(book):
         for output in pictures(cell):
-            alt = output.metadata.get("image/png", {}).get("alt", "")
+            kind = next(kind for kind in output.data if kind.startswith("image/"))
+            alt = output.metadata.get(kind, {}).get("alt", "")
             complaints += (
                 []
                 if len(alt) >= 20 and output.data.get("text/plain") == alt
