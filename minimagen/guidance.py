@@ -15,7 +15,7 @@ from torch import Tensor
 
 from minimagen.conditioning import Cond, stack
 from minimagen.denoiser import Prediction
-from minimagen.noise import MAX_LOGSNR, alpha_sigma
+from minimagen.noise import ALL, MAX_LOGSNR, Share, alpha_sigma
 from minimagen.samplers import Denoise, Step, ancestral_variance
 
 Classifier = Callable[[Tensor, Tensor], Tensor]
@@ -124,21 +124,24 @@ def shifted(
 
 
 def drop_text(
-    batches: Iterable[tuple[Tensor, Cond]], probability: float, generator=None
+    batches: Iterable[tuple[Tensor, Cond]],
+    probability: float,
+    generator=None,
+    share: Share = ALL,
 ) -> Iterator[tuple[Tensor, Cond]]:
     """Guidance's twin in training: each picture of a batch (x0, cond) may lose its text.
 
-    It does so with `probability`: Imagen drops 10 % (section 2.2). Raises `ValueError` on a
-    probability outside [0, 1]. Lesson 08.
+    It does so with `probability`: Imagen drops 10 % (section 2.2). share: what the batches are of
+    those of all processes. Raises `ValueError` on a probability outside [0, 1]. Lesson 08.
     """
     if not 0 <= probability <= 1:
         raise ValueError(f"probability must lie in [0, 1], got {probability}")
 
     def dropped() -> Iterator[tuple[Tensor, Cond]]:
         device = generator.device if generator else None
+        draw = lambda count: torch.rand(count, generator=generator, device=device)
         for x0, cond in batches:
-            drop = torch.rand(len(x0), generator=generator, device=device) < probability
-            yield x0, cond.without_text(drop)
+            yield x0, cond.without_text(share.rows(draw, len(x0)) < probability)
 
     return dropped()
 

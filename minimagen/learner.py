@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from minimagen import checkpoint
+from minimagen import checkpoint, pixels
+from minimagen.cascade import Stage
 from minimagen.checkpoint import SCHEDULES, Settings
+from minimagen.conditioning import Cond
 from minimagen.denoiser import Denoiser
 from minimagen.log import LossLog
 from minimagen.objective import Objective, shifted, velocity_weight
 from minimagen.recipes import Recipe
+from minimagen.samplers import last
 from minimagen.training import TrainStep, averaged, warm_then_cool
 
 PARTS = ("denoiser", "ema", "optimizer", "rate", "log")  # of a `Learner`, each with a state_dict
@@ -96,3 +100,17 @@ def weights_of(source: str | Path, settings: Settings) -> Denoiser:
             f"{wanted.config}"
         )
     return denoiser
+
+
+@torch.no_grad()
+def drawn(
+    denoiser: Denoiser, settings: Settings, x0: Tensor, cond: Cond, generator: torch.Generator
+) -> Tensor:
+    """Pictures like x0 (B, 3, H, W) below its texts; super-resolution begins with x0 itself, made
+    small.
+    """
+    stage = Stage(denoiser, settings).with_settings(size=x0.shape[-1])
+    below = cond.lowres.image if cond.lowres else None
+    if below is not None:
+        below = pixels.resize(x0, below.shape[-1]).to(below.device)
+    return last(stage.run(cond.text, below, generator)).x0.cpu()

@@ -13,7 +13,8 @@ True
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -113,6 +114,30 @@ def randn(
         )
     noise = [torch.randn(*shape[1:], generator=g, device=g.device, dtype=dtype) for g in generator]
     return torch.stack(noise).to(device)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one of `world` processes that train together has of every batch: rows rank, rank +
+    world, ...
+
+    Each draws the random numbers of the whole batch and keeps those of its own rows, so that N
+    processes do what one would. Lesson 11.
+
+    >>> draw = lambda count: torch.arange(count)
+    >>> [Share(rank, world=2).rows(draw, 3).tolist() for rank in range(2)]
+    [[0, 2, 4], [1, 3, 5]]
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def rows(self, draw: Callable[[int], Tensor], count: int) -> Tensor:
+        """This process's `count` rows of draw(count * world)."""
+        return draw(count * self.world)[self.rank :: self.world]
+
+
+ALL = Share()
 
 
 def _checked_time(t: Tensor) -> Tensor:

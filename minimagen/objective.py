@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minimagen.noise import MAX_LOGSNR, randn
+from minimagen.noise import ALL, MAX_LOGSNR, Share, randn
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,14 @@ class Objective:
     schedule: Callable[[Tensor], Tensor]  # t (B,) in [0, 1] -> logsnr (B,)
     weight: Callable[[Tensor], Tensor] = torch.ones_like  # logsnr (B,) -> (B,), >= 0
 
-    def draw(self, x0: Tensor, generator=None) -> tuple[Tensor, Tensor]:
-        """A noise level and a noise for each picture: logsnr (B,), eps like x0 (B, C, H, W)."""
-        logsnr = self.schedule(torch.rand(len(x0), generator=generator))
-        return logsnr, randn(x0.shape, generator, like=x0)
+    def draw(self, x0: Tensor, generator=None, share: Share = ALL) -> tuple[Tensor, Tensor]:
+        """A noise level and a noise for each picture: logsnr (B,), eps like x0 (B, C, H, W).
+
+        share: what x0 is of the batch of all processes.
+        """
+        t = share.rows(lambda count: torch.rand(count, generator=generator), len(x0))
+        noise = lambda count: randn((count, *x0.shape[1:]), generator, like=x0)
+        return self.schedule(t), share.rows(noise, len(x0))
 
     def mean(self, losses: Tensor, logsnr: Tensor) -> Tensor:
         """The number to descend: mean weight(lambda_i) loss_i of losses (B,) at logsnr (B,)."""

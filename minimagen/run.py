@@ -13,17 +13,16 @@ import torch
 from torch import Tensor
 
 from minimagen import checkpoint, pixels
-from minimagen.cascade import Stage
 from minimagen.checkpoint import SCHEDULES, Settings
 from minimagen.conditioning import Cond, Text
 from minimagen.data import Captioned, batches, crops
 from minimagen.denoiser import Denoiser
 from minimagen.files import FolderLock, remove_temporaries, write
 from minimagen.guidance import drop_text
-from minimagen.learner import Learner, new_learner, objective, weights_of
+from minimagen.learner import Learner, drawn, new_learner, objective, weights_of
 from minimagen.log import read_log, up_to, write_log
+from minimagen.noise import ALL, Share
 from minimagen.recipes import Recipe
-from minimagen.samplers import last
 from minimagen.state import STATE, Config, check_same, kept, load_state, save_state
 from minimagen.superres import with_lowres
 from minimagen.text import TextEncoder, cached
@@ -107,6 +106,13 @@ class Run:
         """Whether this is the process that writes."""
         return self.accelerator is None or self.accelerator.is_main_process
 
+    @property
+    def workers(self) -> int:
+        """Processes that make pictures ahead of time: beside a GPU, which would wait for them."""
+        if self.accelerator is None or self.accelerator.device.type == "cpu":
+            return 0
+        return min(8, (os.cpu_count() or 1) // self.accelerator.num_processes)
+
     def check(self, resume: bool) -> None:
         """Raise `ValueError` unless the run in the folder may be resumed and is this very one."""
         if self.main:
@@ -184,13 +190,13 @@ class Run:
     def _loop(self) -> Iterator[TrainStep]:
         """The steps down the gradient that are left."""
         learner, recipe = self.learner, self.config.recipe
-        denoiser, share = learner.denoiser, slice(None)
+        denoiser, share = learner.denoiser, ALL
         if self.accelerator:
             denoiser = Denoiser(self.accelerator.prepare(denoiser.net), denoiser.target)
-            share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+            share = Share(self.accelerator.process_index, self.accelerator.num_processes)
         steps = train(
             denoiser,
-            self.batches(learner.step, learner.generator),
+            self.batches(learner.step, learner.generator, share, self.workers),
             objective(recipe),
             learner.optimizer,
             share=share,
@@ -198,18 +204,20 @@ class Run:
         )
         return itertools.islice(steps, recipe.steps - learner.step)
 
-    def batches(self, start: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Cond]]:
-        """Batches from number `start` on: pictures, text dropped now and then, the picture below
-        where the stage wants one.
-        """
+    def batches(
+        self, start: int, generator: torch.Generator, share: Share = ALL, workers: int = 0
+    ) -> Iterator[tuple[Tensor, Cond]]:
+        """This process's share of the batches from number `start` on."""
         recipe, settings = self.config.recipe, self.settings
-        stream = batches(self.data, recipe.batch, self.encode, start=start)
-        stream = drop_text(stream, recipe.drop, generator)
+        stream = batches(
+            self.data, recipe.batch, self.encode, start=start, workers=workers, **vars(share)
+        )
+        stream = drop_text(stream, recipe.drop, generator, share)
         if not settings.config.lowres:
             return stream
         side = (recipe.crop or settings.size) // 4
         schedule = SCHEDULES[settings.schedule]
-        return with_lowres(stream, side, schedule, generator, recipe.max_aug)
+        return with_lowres(stream, side, schedule, generator, recipe.max_aug, share)
 
     @cached_property
     def encode(self) -> Callable[[list[str]], Text]:
@@ -280,17 +288,3 @@ class Run:
                 save_state(self.state, self.learner, self.config)
         step, _ = kept(self.out)
         return f"{self.out} holds the state of step {step}: go on with --resume"
-
-
-@torch.no_grad()
-def drawn(
-    denoiser: Denoiser, settings: Settings, x0: Tensor, cond: Cond, generator: torch.Generator
-) -> Tensor:
-    """Pictures like x0 (B, 3, H, W) below its texts; super-resolution begins with x0 itself, made
-    small.
-    """
-    stage = Stage(denoiser, settings).with_settings(size=x0.shape[-1])
-    below = cond.lowres.image if cond.lowres else None
-    if below is not None:
-        below = pixels.resize(x0, below.shape[-1]).to(below.device)
-    return last(stage.run(cond.text, below, generator)).x0.cpu()

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from minimagen.conditioning import Cond
 from minimagen.denoiser import Denoiser
+from minimagen.noise import ALL, Share
 from minimagen.objective import Objective
 
 MAX_NORM = 1.0  # a gradient longer than this is shortened to it
@@ -32,25 +33,25 @@ def train(
     objective: Objective | Callable[[Tensor], Tensor],
     optimizer: torch.optim.Optimizer,
     *,
-    share: slice = slice(None),
+    share: Share = ALL,
     generator: torch.Generator | None = None,
 ) -> Iterator[TrainStep]:
     """For each batch: t ~ U(0, 1), eps ~ N(0, I), and a step down the gradient of the mean weight
     (lambda) loss(x0, lambda, eps, cond).
 
     batches gives (x0 (B, C, H, W), Cond); objective: an `Objective`, or a schedule t -> logsnr
-    alone, whose levels then count the same. share: the rows of each batch that this process trains
-    on; every process draws the noise of the whole batch with the same `generator`, so N processes
-    do what one would. The reader stops the loop by no longer asking. Raises `FloatingPointError`
-    when the loss is not finite. Source: DDPM, algorithm 1; Imagen, appendix D. Lessons 05 and 11.
+    alone, whose levels then count the same. share: what the batches are of those of all processes,
+    where several train together; with the same `generator` each, N of them do what one would. The
+    reader stops the loop by no longer asking. Raises `FloatingPointError` when the loss is not
+    finite. Source: DDPM, algorithm 1; Imagen, appendix D. Lessons 05 and 11.
     """
     if not isinstance(objective, Objective):
         objective = Objective(objective)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     device = parameters[0].device
     for step, (x0, cond) in enumerate(batches):
-        logsnr, eps = objective.draw(x0, generator)
-        x0, cond, logsnr, eps = (part[share].to(device) for part in (x0, cond, logsnr, eps))
+        logsnr, eps = objective.draw(x0, generator, share)
+        x0, cond, logsnr, eps = (part.to(device) for part in (x0, cond, logsnr, eps))
         losses = denoiser.loss(x0, logsnr, eps, cond)
         loss = objective.mean(losses, logsnr)
         if not loss.isfinite():

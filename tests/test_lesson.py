@@ -118,7 +118,9 @@ def test_a_shown_figure_keeps_its_words_in_three_places_and_is_closed(displayed)
     (data, metadata), (folded, _) = displayed
     with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
         assert picture.text == {"Description": words}
-    assert (data["text/plain"], metadata) == (words, {"image/png": {"alt": words}})
+        assert picture.size == (1280, 960)
+    assert data["text/plain"] == words
+    assert metadata == {"image/png": {"alt": words, "width": 640, "height": 480}}
     assert folded["text/html"].endswith("A straight line from 0 to 1 &amp; &lt;on&gt;.</details>")
     assert plt.get_fignums() == []
 
@@ -127,6 +129,19 @@ def test_the_same_figure_gives_the_same_bytes(displayed):
     for _ in range(2):
         lesson.show(line(), alt="A straight line from 0 to 1.")
     assert displayed[0] == displayed[2]
+
+
+def test_a_plot_keeps_its_colours_and_pictures_of_noise_stay_small(displayed):
+    smooth, heat = plt.subplots()
+    heat.imshow(np.linspace(0, 1, 1000)[None], aspect="auto", interpolation="nearest")
+    noisy = lesson.strip(2 * torch.rand(20, 3, 64, 64, generator=torch.Generator()) - 1)
+    for figure in (smooth, noisy):
+        lesson.show(figure, alt="A smooth bar of all colours, or noise.")
+    files = [base64.b64decode(data["image/png"]) for data, _ in displayed[::2]]
+    plot, noise = (Image.open(io.BytesIO(file)) for file in files)
+    assert (plot.mode, noise.mode) == ("RGB", "P")
+    assert len(plot.crop((200, 300, 1300, 301)).getcolors()) > 200
+    assert len(files[1]) <= figures.MOST_BYTES
 
 
 @pytest.mark.parametrize("alt", ["", "a line", None, " " * 30])
@@ -198,7 +213,7 @@ def test_a_widget_brings_a_picture_for_pages_without_widgets(displayed):
     lesson.explore(draw, alt="A line that does not move with t.", t=(0.0, 1.0, 0.25))
     data, metadata = displayed[-1]
     assert "application/vnd.jupyter.widget-view+json" in data
-    assert metadata == {"image/png": {"alt": "A line that does not move with t."}}
+    assert metadata["image/png"]["alt"] == "A line that does not move with t."
     assert drawn_at[-1] == 0.5
 
 

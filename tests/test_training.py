@@ -11,7 +11,7 @@ from torch import nn
 from minimagen.conditioning import Cond, Text
 from minimagen.denoiser import Denoiser
 from minimagen.guidance import drop_text
-from minimagen.noise import cosine
+from minimagen.noise import ALL, Share, cosine
 from minimagen.objective import Objective
 from minimagen.training import MAX_NORM, averaged, train, warm_then_cool
 from minimagen.unet import UNet
@@ -154,10 +154,12 @@ def test_each_process_keeps_its_share_of_the_same_batch():
         torch.manual_seed(0)
         denoiser = Denoiser(UNet(TINY["base"]), "eps")
         optimizer = sgd(denoiser)
-        steps = train(denoiser, pictures(), cosine, optimizer, share=share, generator=seeded())
+        own = ((x0[share.rank :: share.world], cond[share.rank :: share.world])
+               for x0, cond in pictures())  # fmt: skip
+        steps = train(denoiser, own, cosine, optimizer, share=share, generator=seeded())
         return next(steps)
 
-    whole, shares = step(slice(None)), [step(slice(rank, None, 2)) for rank in range(2)]
+    whole, shares = step(ALL), [step(Share(rank, 2)) for rank in range(2)]
     torch.testing.assert_close(
         torch.stack([share.losses for share in shares], 1).flatten(), whole.losses
     )

@@ -64,9 +64,19 @@ def grading(cell: NotebookNode) -> dict | None:
     """
     for tag in tags(cell):
         role, _, number = tag.partition("-")
-        if role in ("answer", "grade"):
+        if role in ("answer", "grade", "derive"):
             name = number.replace(".", "_")
             common = {"schema_version": 3, "task": False}
+            if role == "derive":
+                getattr(checks, f"ex_{name}", None)  # loads the lesson's checks
+                return {
+                    "grade": True,
+                    "grade_id": f"derive_{name}",
+                    "locked": False,
+                    "points": checks.EXERCISES[number].points,
+                    "solution": True,
+                    **common,
+                }
             if role == "answer":
                 return {
                     "grade": False,
@@ -110,7 +120,11 @@ def _id(cell: NotebookNode, source: str, used: set[str]) -> str:
     """A name that a change elsewhere does not change: from the exercise where there is one, else
     from what the cell says.
     """
-    named = [tag.replace(".", "-") for tag in tags(cell) if tag.startswith(("answer-", "grade-"))]
+    named = [
+        tag.replace(".", "-")
+        for tag in tags(cell)
+        if tag.startswith(("answer-", "grade-", "derive-"))
+    ]
     source = RUN_TIME.sub(r"\1?", source)
     name = named[0] if named else hashlib.sha256(source.encode()).hexdigest()[:8]
     while name in used:

@@ -13,9 +13,11 @@ from minimagen import pixels
 
 # The colours of lessons.mplstyle, for a figure that names one.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DPI = 100  # given to every saved figure, since a notebook's backend may have set its own
-# colours in a shown figure: a picture of noise hardly compresses, and a notebook should stay small
-TONES = 128
+DPI = 200  # given to every saved figure, since a notebook's backend may have set its own
+# A plot keeps all its colours. Clouds of points and pictures of noise hardly compress: a figure of
+# more than a third of this gets a palette of 256 colours, and half the resolution where its bytes
+# are still more than this.
+MOST_BYTES = 110_000
 
 
 def show(figure, alt: str) -> None:
@@ -66,16 +68,30 @@ def _bundle(figure, alt: str) -> tuple[dict, dict]:
         raise ValueError(
             f"alt must say what the figure shows, in 20 characters or more, got {alt!r}"
         )
-    drawn, file, words = io.BytesIO(), io.BytesIO(), PngInfo()
-    figure.savefig(drawn, format="png", dpi=DPI)
+    file, inches = _png(figure, alt), figure.get_size_inches()
     plt.close(figure)
-    words.add_text("Description", alt)
-    Image.open(drawn).convert("RGB").quantize(TONES, dither=Image.Dither.NONE).save(
-        file, "PNG", pnginfo=words, optimize=True
-    )
-    return {"image/png": base64.b64encode(file.getvalue()).decode(), "text/plain": alt}, {
-        "image/png": {"alt": alt}
+    # shown at 100 pixels an inch, so that a screen of twice the usual density shows each pixel
+    size = {"width": round(100 * inches[0]), "height": round(100 * inches[1])}
+    return {"image/png": base64.b64encode(file).decode(), "text/plain": alt}, {
+        "image/png": {"alt": alt, **size}
     }
+
+
+def _png(figure, alt: str) -> bytes:
+    """The figure as a PNG file: the first of three forms that is small enough."""
+    words = PngInfo()
+    words.add_text("Description", alt)
+    forms = ((DPI, None, MOST_BYTES // 3), (DPI, 256, MOST_BYTES), (DPI // 2, 256, MOST_BYTES))
+    for dpi, colours, most in forms:
+        drawn, file = io.BytesIO(), io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=dpi)
+        picture = Image.open(drawn).convert("RGB")
+        if colours:
+            picture = picture.quantize(colours, dither=Image.Dither.NONE)
+        picture.save(file, "PNG", pnginfo=words, optimize=True)
+        if file.tell() <= most:
+            break
+    return file.getvalue()
 
 
 def strip(

@@ -4,27 +4,68 @@ that it must be told.
 
 import math
 
+import numpy as np
 import torch
 
 from minimagen.ddpm import q_posterior
-from minimagen.noise import alpha_sigma
+from minimagen.denoiser import Denoiser
+from minimagen.noise import from_betas
 
 
-def x0_by_ratio(z, logsnr, eps):
-    logsnr = logsnr[:, None, None, None]
-    return (1 + torch.exp(-logsnr)).sqrt() * z - torch.exp(-logsnr / 2) * eps
+def jumped(x0, eps, k, betas, scales=lambda kept: (kept.sqrt(), (1 - kept).sqrt())):
+    """x_t of each picture, by a loop."""
+    kept = [scales(torch.tensor(left(betas, index)).double()) for index in k.tolist()]
+    rows = [a * x + b * e for (a, b), x, e in zip(kept, x0, eps, strict=True)]
+    return torch.stack(rows)
 
 
-def x0_by_loop(z, logsnr, eps):
-    pictures = []
-    for one, lam, noise in zip(z, logsnr.tolist(), eps, strict=True):
-        abar = 1 / (1 + math.exp(-lam))
-        pictures.append((one - math.sqrt(1 - abar) * noise) / math.sqrt(abar))
-    return torch.stack(pictures)
+def loss_by_loop(net, x0, k, eps, betas):
+    error = eps - net(jumped(x0, eps, k, betas), k)
+    return [float((row**2).mean()) for row in error]
 
 
-def scales(logsnr):
-    return alpha_sigma(logsnr, 4)
+def loss_by_library(net, x0, k, eps, betas):
+    denoiser = Denoiser(lambda z, logsnr: net(z, k), "eps")
+    return denoiser.loss(x0, from_betas(betas)[k], eps)
+
+
+def loss_in_place(net, x0, k, eps, betas):
+    kept = (1 - betas).cumprod(0)[k].reshape(-1, *[1] * (x0.ndim - 1))
+    x0 *= kept.sqrt()
+    x0 += (1 - kept).sqrt() * eps
+    eps -= net(x0, k)
+    return (eps.flatten(1) ** 2).mean(1).numpy()
+
+
+def loss_of(scales=None, aim="eps", over=lambda e: e.square().flatten(1).mean(1)):
+    """An answer to 4.2 with other scales, another aim or another mean."""
+
+    def answer(net, x0, k, eps, betas):
+        x_t = jumped(x0, eps, k, betas, scales) if scales else jumped(x0, eps, k, betas)
+        return over((eps if aim == "eps" else x0) - net(x_t, k))
+
+    return answer
+
+
+def loss_of_one_step(net, x0, k, eps, betas):
+    beta = betas[k].reshape(-1, *[1] * (x0.ndim - 1))
+    error = eps - net((1 - beta).sqrt() * x0 + beta.sqrt() * eps, k)
+    return error.square().flatten(1).mean(1)
+
+
+def loss_of_the_clean_picture(net, x0, k, eps, betas):
+    return (eps - net(x0, k)).square().flatten(1).mean(1)
+
+
+def loss_of_four_axes(net, x0, k, eps, betas):
+    kept = (1 - betas).cumprod(0)[k].reshape(-1, 1, 1, 1)
+    return (eps - net(kept.sqrt() * x0 + (1 - kept).sqrt() * eps, k)).square().flatten(1).mean(1)
+
+
+def loss_of_zeroed_inputs(net, x0, k, eps, betas):
+    x0.zero_()
+    eps.zero_()
+    return (eps - net(x0, k)).square().flatten(1).mean(1)
 
 
 def left(betas, k):
@@ -112,38 +153,119 @@ def x0_of_mixture(x, abar, centres, shares, std):
     return (x - math.sqrt(1 - abar) * mixture()(x, abar, centres, shares, std)) / math.sqrt(abar)
 
 
+def mean_as_numpy(x, eps, k, betas):
+    score, mean = mean_by_noise(x, eps, k, betas)
+    return np.asarray(score), np.asarray(mean)
+
+
+def mean_as_pair(x, eps, k, betas):
+    return torch.stack(mean_by_noise(x, eps, k, betas))
+
+
+def mean_in_place(x, eps, k, betas):
+    eps /= -math.sqrt(1 - left(betas, k))
+    x += betas[k] * eps
+    x /= math.sqrt(1 - betas[k])
+    return eps, x
+
+
+def eps_in_place(x, abar, centres, shares, std):
+    variance = abar * std**2 + 1 - abar
+    centres *= abar**0.5
+    error = x.unsqueeze(1) - centres
+    shares.log_().sub_(0)
+    chance = (shares - (error**2).sum(-1) / (2 * variance)).softmax(-1)
+    return torch.einsum("bn,bnd->bd", chance, error) * (1 - abar) ** 0.5 / variance
+
+
+def eps_with(abar=None, std=None):
+    """Another abar or std than the task gives, written in."""
+    return lambda x, a, centres, shares, s: mixture()(
+        x, a if abar is None else abar, centres, shares, s if std is None else std
+    )
+
+
 RIGHT = {
-    "4.1": [x0_by_ratio, x0_by_loop],
-    "4.2": [mean_by_noise, mean_by_posterior],
-    "4.3": [eps_by_autograd, eps_by_loop],
+    "4.2": [loss_by_loop, loss_by_library, loss_in_place],
+    "4.3": [lambda: ("a", "3"), lambda: ["A", 3], lambda: [" a ", "3"]],
+    "4.4": [eps_by_autograd, eps_by_loop, eps_in_place],
+    "4.5": [mean_by_noise, mean_by_posterior, mean_as_numpy, mean_as_pair, mean_in_place],
+    "4.6": [lambda: ("B", "2"), lambda: (" b ", 2)],
 }
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
-    "4.1": {
-        "still shrunk": lambda z, logsnr, eps: z - scales(logsnr)[1] * eps,
-        "noise of deviation 1": lambda z, logsnr, eps: (z - eps) / scales(logsnr)[0],
-        "takes away sigma^2 eps": lambda z, logsnr, eps: (
-            (z - scales(logsnr)[1] ** 2 * eps) / scales(logsnr)[0]
-        ),
-        "divides by alpha^2": lambda z, logsnr, eps: (
-            (z - scales(logsnr)[1] * eps) / scales(logsnr)[0] ** 2
-        ),
-        "both roots": lambda z, logsnr, eps: (
-            (z - scales(logsnr)[1] ** 2 * eps) / scales(logsnr)[0] ** 2
-        ),
-        "exchanged places": lambda z, logsnr, eps: x0_by_ratio(z, -logsnr, eps),
-        "added once more": lambda z, logsnr, eps: x0_by_ratio(z, logsnr, -eps),
-        "along the width": lambda z, logsnr, eps: (
-            (1 + torch.exp(-logsnr)).sqrt() * z - torch.exp(-logsnr / 2) * eps
-        ),
-    },
     "4.2": {
+        "scaled by its variance": loss_of(lambda kept: (kept.sqrt(), 1 - kept)),
+        "the picture is scaled by abar": loss_of(lambda kept: (kept, (1 - kept).sqrt())),
+        "both roots": loss_of(lambda kept: (kept, 1 - kept)),
+        "exchanged their scales": loss_of(lambda kept: ((1 - kept).sqrt(), kept.sqrt())),
+        "not shrunk": loss_of(lambda kept: (1, (1 - kept).sqrt())),
+        "taken away in the jump": loss_of(lambda kept: (kept.sqrt(), -(1 - kept).sqrt())),
+        "the noisy picture x_t, not the clean": loss_of_the_clean_picture,
+        "the product of all steps": loss_of_one_step,
+        "the step before": lambda net, x0, k, eps, betas: (
+            (eps - net(jumped(x0, eps, k - 1, betas), k)).square().flatten(1).mean(1)
+        ),
+        "compares with the clean picture": loss_of(aim="x0"),
+        "the sum over the pixels": loss_of(over=lambda e: e.square().flatten(1).sum(1)),
+        "not squared": loss_of(over=lambda e: e.abs().flatten(1).mean(1)),
+        "the root of the mean squared": loss_of(
+            over=lambda e: e.square().flatten(1).mean(1).sqrt()
+        ),
+        "for the whole batch": loss_of(over=lambda e: e.square().mean()),
+        "": loss_of_four_axes,
+        "off": loss_of_zeroed_inputs,
+    },
+    "4.3": {
+        "nearly the noise itself": lambda: ("c", "1"),
+        "can be read off": lambda: ("b", "3"),
+        "not equally well seen": lambda: ("d", "2"),
+        "whose variance is always 1": lambda: ("a", "1"),
+        "a good prediction does better": lambda: ("a", "2"),
+    },
+    "4.4": {
+        "the prior": mixture(prior=False),
+        "their logarithm": lambda x, abar, centres, shares, std: mixture()(
+            x, abar, centres, shares.exp(), std
+        ),
+        "the chance of a component": mixture(in_chance=False),
+        "the picture's own": mixture(in_noise=False),
+        "not yet blurred": mixture(in_chance=False, in_noise=False),
+        "not scaled by alpha": mixture(alpha=1.0),
+        "alpha is its root": lambda x, abar, centres, shares, std: mixture(alpha=abar)(
+            x, abar, centres, shares, std
+        ),
+        "the half": mixture(half=1.0),
+        "divides by the standard deviation": mixture(power=0.5),
+        "has its root": lambda x, abar, *rest: math.sqrt(1 - abar) * mixture()(x, abar, *rest),
+        "the estimate of the clean picture": x0_of_mixture,
+        "this is the score": lambda x, abar, *rest: (
+            -mixture()(x, abar, *rest) / math.sqrt(1 - abar)
+        ),
+        "the nearest centre": eps_of_nearest,
+        "without looking at x": eps_by_shares,
+        "off by": eps_with(abar=0.6),
+        "off": eps_with(std=0.7),
+    },
+    "4.5": {
         "points away": lambda x, eps, k, betas: mean_by_noise(x, -eps, k, betas),
-        "the variance": lambda x, eps, k, betas: (-eps / (1 - left(betas, k)), x),
-        "this does not": lambda x, eps, k, betas: (-eps, x),
-        "multiplies by it": lambda x, eps, k, betas: (-eps * math.sqrt(1 - left(betas, k)), x),
-        "divides by alpha": lambda x, eps, k, betas: (-eps / math.sqrt(left(betas, k)), x),
-        "the step before": lambda x, eps, k, betas: mean_by_noise(x, eps, k - 1, betas),
+        "the variance": lambda x, eps, k, betas: (
+            -eps / (1 - left(betas, k)),
+            mean_by_noise(x, eps, k, betas)[1],
+        ),
+        "this does not": lambda x, eps, k, betas: (-eps, mean_by_noise(x, eps, k, betas)[1]),
+        "multiplies by it": lambda x, eps, k, betas: (
+            -eps * math.sqrt(1 - left(betas, k)),
+            mean_by_noise(x, eps, k, betas)[1],
+        ),
+        "divides by alpha": lambda x, eps, k, betas: (
+            -eps / math.sqrt(left(betas, k)),
+            mean_by_noise(x, eps, k, betas)[1],
+        ),
+        "the step before": lambda x, eps, k, betas: (
+            mean_by_noise(x, eps, k - 1, betas)[0],
+            mean_by_noise(x, eps, k, betas)[1],
+        ),
         "moves up the score": means(
             lambda x, eps, score, beta, sigma, abar: (x - beta * score) / math.sqrt(1 - beta)
         ),
@@ -166,21 +288,14 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
             lambda x, eps, score, beta, sigma, abar: (x - sigma * eps) / math.sqrt(abar)
         ),
         "2 things": lambda x, eps, k, betas: mean_by_noise(x, eps, k, betas)[0],
+        "off": lambda x, eps, k, betas: mean_by_noise(x, eps, 20, betas),
     },
-    "4.3": {
-        "the prior": mixture(prior=False),
-        "the chance of a component": mixture(in_chance=False),
-        "the picture's own": mixture(in_noise=False),
-        "not yet blurred": mixture(in_chance=False, in_noise=False),
-        "not scaled by alpha": mixture(alpha=1.0),
-        "the half": mixture(half=1.0),
-        "divides by the deviation": mixture(power=0.5),
-        "has its root": lambda x, abar, *rest: math.sqrt(1 - abar) * mixture()(x, abar, *rest),
-        "the estimate of the clean picture": x0_of_mixture,
-        "this is the score": lambda x, abar, *rest: (
-            -mixture()(x, abar, *rest) / math.sqrt(1 - abar)
-        ),
-        "the nearest centre": eps_of_nearest,
-        "without looking at x": eps_by_shares,
+    "4.6": {
+        "the samples come together": lambda: ("A", "1"),
+        "a far point": lambda: ("C", "3"),
+        "out of the frame": lambda: ("D", "4"),
+        "draws the letter": lambda: ("E", "5"),
+        "less widely than the data": lambda: ("B", "1"),
+        "the steps are told rightly": lambda: ("B", "3"),
     },
 }

@@ -102,15 +102,39 @@ def by_modules(channels, out, emb):
     return sum(p.numel() for part in parts for p in part.parameters())
 
 
+def as_zip(channels, multipliers, size):
+    rows = entering_by_index(channels, multipliers, size)
+    return zip([b for b, _ in rows], [s for _, s in rows], strict=True)
+
+
+def looked_up(table, otherwise):
+    """The examples of the task, written in; something else elsewhere."""
+    return lambda *arguments: table.get(arguments, otherwise)
+
+
 RIGHT = {
-    "5.1": [waves_by_loop, waves_by_numpy],
-    "5.2": [entering_by_index, lambda *arguments: [[b + c, s] for b, c, s in way(*arguments)]],
-    "5.3": [by_hand, by_modules],
+    "5.1": [lambda: ("c", "2"), lambda: ["C", 2]],
+    "5.2": [waves_by_loop, waves_by_numpy],
+    "5.3": [by_hand, by_modules, lambda *case: torch.tensor(by_hand(*case))],
+    "5.4": [
+        entering_by_index,
+        lambda *arguments: [[b + c, s] for b, c, s in way(*arguments)],
+        as_zip,
+        lambda *arguments: np.array(entering_by_index(*arguments)),
+    ],
+    "5.6": [lambda: ("d", "3"), lambda: ("D", 3)],
 }
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "5.1": {
-        "divide i by m - 1": lambda k, width: waves(k, falling(width, below=0)),
+        "would mean nothing to a convolution": lambda: ("a", "1"),
+        "nothing is lost": lambda: ("b", "3"),
+        "first and last weights": lambda: ("d", "4"),
+        "must find it first": lambda: ("c", "1"),
+        "the same pattern": lambda: ("c", "3"),
+    },
+    "5.2": {
+        "divide i by n - 1": lambda k, width: waves(k, falling(width, below=0)),
         "the whole width": lambda k, width: waves(
             k, 1e-4 ** (2 * torch.arange(width // 2).double() / (width - 1))
         ),
@@ -123,9 +147,27 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "DDPM's run from 1": lambda k, width: waves(
             k, torch.logspace(math.log10(0.08), 1, width // 2, dtype=torch.float64)
         ),
+        "2 pi": lambda k, width: waves(k, 2 * math.pi * falling(width)),
         "the shape": lambda k, width: waves(k, falling(2 * width)),
+        "": lambda k, width: waves(k, falling(12)),
     },
-    "5.2": {
+    "5.3": {
+        "only where the number of channels changes": lambda *case: by_hand(*case, skip=True),
+        "has a 1 x 1 convolution": lambda *case: by_hand(*case, skip=False),
+        "one for each output": lambda *case: by_hand(*case, b=0),
+        "of the two convolutions": lambda channels, out, emb: by_hand(channels, out, emb) - 2 * out,
+        "numbers b too": lambda channels, out, emb: (
+            by_hand(channels, out, emb) - out * (channels != out)
+        ),
+        "two normalisations learn": lambda *case: by_hand(*case, norm=0),
+        "two numbers for each channel, a factor": lambda *case: by_hand(*case, norm=1),
+        "a scale and a shift": lambda *case: by_hand(*case, two=1),
+        "from out to out": lambda *case: by_hand(*case, into=case[0]),
+        "nine weights": lambda *case: by_hand(*case, nine=1),
+        "is 1 x 1": lambda *case: by_hand(*case, square=9),
+        "off": looked_up({(8, 16, 32): by_hand(8, 16, 32), (16, 16, 32): by_hand(16, 16, 32)}, 0),
+    },
+    "5.4": {
         "the oldest kept result": oldest_first,
         "what is kept is missing": lambda *arguments: [(b, s) for b, _, s in way(*arguments)],
         "from below is missing": lambda *arguments: [(c, s) for _, c, s in way(*arguments)],
@@ -140,17 +182,14 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
             (b + c, s) for b, c, s in reversed(way(*arguments))
         ],
         "two layers a level": lambda *arguments: [(b + c, s) for b, c, s in way(*arguments)[::2]],
+        "whole numbers": lambda *arguments: [(float(b + c), s / 1) for b, c, s in way(*arguments)],
+        "layers a level": looked_up({(16, (1, 2), 16): [(64, 8), (48, 8), (48, 16), (32, 16)]}, []),
     },
-    "5.3": {
-        "only where the number of channels changes": lambda *case: by_hand(*case, skip=True),
-        "has a 1 x 1 convolution": lambda *case: by_hand(*case, skip=False),
-        "one for each output": lambda *case: by_hand(*case, b=0),
-        "of the two convolutions": lambda channels, out, emb: by_hand(channels, out, emb) - 2 * out,
-        "two normalisations learn": lambda *case: by_hand(*case, norm=0),
-        "two numbers for each channel, a factor": lambda *case: by_hand(*case, norm=1),
-        "a scale and a shift": lambda *case: by_hand(*case, two=1),
-        "from out to out": lambda *case: by_hand(*case, into=case[0]),
-        "nine weights": lambda *case: by_hand(*case, nine=1),
-        "is 1 x 1": lambda *case: by_hand(*case, square=9),
+    "5.6": {
+        "has a flat loss": lambda: ("a", "1"),
+        "above its first value": lambda: ("c", "2"),
+        "look at the ears": lambda: ("e", "4"),
+        "bends like the healthy one": lambda: ("h", "5"),
+        "the shape of the healthy one": lambda: ("d", "4"),
     },
 }

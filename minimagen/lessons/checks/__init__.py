@@ -2,15 +2,17 @@
 
 It says solved, not solved yet, or what is wrong.
 
-A check is a function of the answer that calls `same` (or raises `Wrong` itself), registered by
-`exercise`; the checks of one lesson are a module of their own, `lesson_02` and so on, and all are
-found here by name. Nothing stops a notebook unless it is graded: nbgrader then wants an exception
-for what is not solved, and gets an `AssertionError` with the same line.
+A check is a function of the answer that calls `compare`, `chosen` or `same` (or raises `Wrong`
+itself), registered by `exercise`; what is graded by hand is registered by `derive`. The checks of
+one lesson are a module of their own, `lesson_02` and so on, and all are found here by name. Nothing
+stops a notebook unless it is graded: nbgrader then wants an exception for what is not solved, and
+gets an `AssertionError` with the same line.
 """
 
+import copy
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib import import_module
@@ -31,25 +33,27 @@ class _Unsolved(Exception):
 @dataclass(frozen=True)
 class Exercise:
     """What a lesson and nbgrader need to know of an exercise:
-    its number "2.1", its points, the minutes it takes, its check.
+    its number "2.1", its points, the minutes it takes, its check (None where a person grades), its
+    kind: code, predict, diagnose or derive.
     """
 
     number: str
     points: int
     minutes: int
-    judge: Callable
+    judge: Callable | None
+    kind: str = "code"
 
 
 EXERCISES: dict[str, Exercise] = {}
 
 
-def exercise(number: str, points: int, minutes: int) -> Callable:
+def exercise(number: str, points: int, minutes: int, kind: str = "code") -> Callable:
     """Register the check of an exercise;
     what remains is a function of the answer that prints the verdict and returns None.
     """
 
     def register(judge: Callable) -> Callable:
-        EXERCISES[number] = Exercise(number, points, minutes, judge)
+        EXERCISES[number] = Exercise(number, points, minutes, judge, kind)
 
         @wraps(judge)
         def ex(answer) -> None:
@@ -61,6 +65,11 @@ def exercise(number: str, points: int, minutes: int) -> Callable:
         return ex
 
     return register
+
+
+def derive(number: str, points: int, minutes: int) -> None:
+    """Register an exercise with pencil and paper: no check, a person grades it."""
+    EXERCISES[number] = Exercise(number, points, minutes, None, "derive")
 
 
 def verdict(number: str, answer) -> str:
@@ -108,6 +117,69 @@ def _line(error: Exception) -> str:
 def blank(result) -> bool:
     """Whether this is what a stub leaves or returns, None or `...`, and so no answer yet."""
     return result is None or result is ...
+
+
+def compare(
+    answer: Callable,
+    reference: Callable,
+    cases: Sequence[tuple],
+    faults: Mapping[str, Callable] | None = None,
+    tolerance: float = 1e-5,
+    what: str = "the result",
+    names: Sequence[str] = (),
+) -> None:
+    """Compare a function with what it should be on every case, a tuple of arguments.
+
+    What is expected, and what each fault would give, is computed from clones before the answer
+    runs, and the answer gets clones of its own. faults: {sentence: wrong function of the same
+    arguments}; the first that gives what the answer gives, in all cases, names the fault. names:
+    of the parts, where the function returns several things. Raises `Wrong` as `same` does.
+    """
+    results = lambda function: [
+        _parts(function(*copy.deepcopy(case)), what, names) for case in cases
+    ]
+    expected = results(reference)
+    wrong = {sentence: results(fault) for sentence, fault in (faults or {}).items()}
+    mine = results(answer)
+    if all(map(_fits, mine, expected, [tolerance] * len(cases))):
+        return
+    for sentence, others in wrong.items():
+        if all(map(_fits, mine, others, [tolerance] * len(cases))):
+            raise Wrong(sentence)
+    for some, right in zip(mine, expected, strict=True):
+        for part, its, name in zip(some, right, names or [what], strict=True):
+            same(part, its, tolerance=tolerance, what=name)
+
+
+def _parts(result, what: str, names: Sequence[str]) -> list[Tensor]:
+    """What a function returned, as one tensor or as one for each name."""
+    if names:
+        result = list(result) if isinstance(result, Tensor) else result
+        return [
+            _tensor(part, name) for part, name in zip(parts(result, *names), names, strict=True)
+        ]
+    if blank(result):
+        raise _Unsolved
+    return [_tensor(result, what)]
+
+
+def _fits(mine: list[Tensor], expected: list[Tensor], tolerance: float) -> bool:
+    return all(
+        a.shape == b.shape and _near(a, b, tolerance) for a, b in zip(mine, expected, strict=True)
+    )
+
+
+def chosen(answer: Callable, right: tuple[str, str], because: Mapping[str, str]) -> None:
+    """Judge a choice and its reason: answer() -> ("b", "3"), in capitals or not.
+
+    because: {a wrong choice or reason: a sentence that helps}. Raises `Wrong` with the sentence of
+    the choice if that is wrong, else with that of the reason.
+    """
+    choice, reason = (str(part).strip().lower() for part in parts(answer(), "choice", "reason"))
+    helps = {option.lower(): sentence for option, sentence in because.items()}
+    for option, its in ((choice, right[0].lower()), (reason, right[1].lower())):
+        if option != its:
+            raise Wrong(helps.get(option, f"there is no option {option!r}"))
 
 
 def same(
@@ -158,6 +230,8 @@ def parts(result, *names: str) -> list:
 
 def _tensor(value, what: str) -> Tensor:
     try:
+        if isinstance(value, list | tuple) and value and isinstance(value[0], Tensor):
+            value = torch.stack([part.double() for part in value])
         return torch.as_tensor(value, dtype=torch.float64).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise Wrong(
