@@ -7,13 +7,7 @@ import math
 import torch
 from torch import nn
 
-from minimagen.layers import ResBlock
-
 ROOT = 0.5**0.5
-
-
-def size(module):
-    return sum(p.numel() for p in module.parameters())
 
 
 def work_by_shapes(channels, out, window, height, width, stride, groups):
@@ -30,31 +24,11 @@ def sides(H, W, s):
     return math.ceil(H / s) * math.ceil(W / s)
 
 
-def block_by_layers(channels, kept, width, emb):
-    return size(ResBlock(channels + kept, width, emb)) + (
-        size(nn.Conv2d(width, width, 1)) if channels + kept == width else 0
-    )
-
-
-def block(C, K, out, E):
-    S = C + K
-    return (
-        2 * S
-        + 9 * S * out
-        + out
-        + 2 * out * E
-        + 2 * out
-        + 2 * out
-        + 9 * out * out
-        + out
-        + S * out
-        + out
-    )
-
-
 def scale_by_loop(variance_h, variance_u, correlation):
-    rows = zip(variance_h.tolist(), variance_u.tolist(), correlation.tolist(), strict=True)
-    return [1 / math.sqrt(h + u + 2 * rho * math.sqrt(h * u)) for h, u, rho in rows]
+    flat = [part.flatten().tolist() for part in (variance_h, variance_u, correlation)]
+    rows = zip(*flat, strict=True)
+    each = [1 / math.sqrt(h + u + 2 * rho * math.sqrt(h * u)) for h, u, rho in rows]
+    return torch.tensor(each).reshape(variance_h.shape)
 
 
 def level_in_steps(x, shrink, down, inner, up, grow):
@@ -97,33 +71,77 @@ def twice(x, shrink, down, inner, up, grow):
     return grow(up((inner(down(shrink(x))) + down(shrink(x))) * ROOT))
 
 
+def level_in_place(x, shrink, down, inner, up, grow):
+    h = down(shrink(x))
+    below = inner(h)
+    below += h
+    below /= math.sqrt(2)
+    return grow(up(below)).numpy()
+
+
+def scale_in_place(h, u, rho):
+    rho *= (h * u) ** 0.5
+    h += u
+    h += 2 * rho
+    return (1 / h.sqrt()).numpy()
+
+
 RIGHT = {
-    "12.1": [work, work_by_shapes],
-    "12.2": [
+    "12.1": [work, work_by_shapes, lambda *case: torch.tensor(work(*case))],
+    "12.2": [lambda: ("a", "2"), lambda: ["A", 2], lambda: (" a ", "2")],
+    "12.3": [level_in_steps, joined(lambda below, h: (below + h) / math.sqrt(2)), level_in_place],
+    "12.4": [
         lambda h, u, rho: (h + u + 2 * rho * h.sqrt() * u.sqrt()).rsqrt(),
         scale_by_loop,
+        scale_in_place,
     ],
-    "12.3": [block, block_by_layers],
-    "12.4": [level_in_steps, joined(lambda below, h: (below + h) / math.sqrt(2))],
+    "12.6": [lambda: ("b", "2"), lambda: ("B", 2)],
 }
 
 WRONG = {  # {exercise: {what the verdict must say: the answer}}
     "12.1": {
         "stride is forgotten": lambda C, out, k, H, W, s, g: k**2 * (C // g) * out * H * W,
-        "divided by twice": lambda C, out, k, H, W, s, g: (
+        "divide by it twice": lambda C, out, k, H, W, s, g: (
             k**2 * (C // g) * out * math.ceil(H / s) * W
         ),
         "round the sides up": lambda C, out, k, H, W, s, g: (
             k**2 * (C // g) * out * (H // s) * (W // s)
         ),
         "whole numbers of pixels": lambda C, out, k, H, W, s, g: k**2 * C / g * out * H * W / s**2,
+        "not their product": lambda C, out, k, H, W, s, g: (
+            k**2 * C / g * out * math.ceil(H * W / s**2)
+        ),
         "groups are forgotten": lambda C, out, k, H, W, s, g: k**2 * C * out * sides(H, W, s),
         "still computed": lambda C, out, k, H, W, s, g: k**2 * C / g * out / g * sides(H, W, s),
         "k squared": lambda C, out, k, H, W, s, g: k * (C // g) * out * sides(H, W, s),
+        "not always 3": lambda C, out, k, H, W, s, g: 9 * (C // g) * out * sides(H, W, s),
         "is two of them": lambda *case: 2 * work(*case),
+        "off by up to": lambda *case: 3888,  # a constant
+        "off by": lambda *case: {(3, 16, 3, 32, 32, 1, 1): 442368}.get(case, 0),  # a table
     },
     "12.2": {
-        "independent halves only": lambda h, u, rho: (h + u).rsqrt(),
+        "the channels double as well": lambda: ("b", "2"),
+        "a quarter of the pixels": lambda: ("c", "2"),
+        "both ends double": lambda: ("d", "2"),
+        "weights times pixels": lambda: ("a", "1"),
+        "C squared weights": lambda: ("a", "3"),
+        "C, not C squared": lambda: ("a", "4"),
+    },
+    "12.3": {
+        "shrinks after the blocks": late_down,
+        "grows before the blocks": early_up,
+        "is not scaled": joined(lambda below, h: below + h),
+        "only the skip is scaled": joined(lambda below, h: below + h * ROOT),
+        "the whole sum": joined(lambda below, h: below * ROOT + h),
+        "the mean of the two": joined(lambda below, h: (below + h) / 2),
+        "the skip is missing": joined(lambda below, h: below),
+        "before the blocks of the way down": skip_before,
+        "in front of them": skip_behind,
+        "pass h through inner": joined(lambda below, h: (h + h) * ROOT),
+        "run once": twice,
+    },
+    "12.4": {
+        "independent inputs only": lambda h, u, rho: (h + u).rsqrt(),
         "the paper's constant": lambda h, u, rho: torch.full_like(h, ROOT),
         "the root is missing": lambda h, u, rho: 1 / (h + u + 2 * rho * (h * u).sqrt()),
         "upside down": lambda h, u, rho: (h + u + 2 * rho * (h * u).sqrt()).sqrt(),
@@ -132,30 +150,13 @@ WRONG = {  # {exercise: {what the verdict must say: the answer}}
         "has their roots": lambda h, u, rho: (h + u + 2 * rho * h * u).rsqrt(),
         "have the shape": lambda h, u, rho: 1.0,
     },
-    "12.3": {
-        "must read the stack": lambda C, K, out, E: 18 * out**2 + 2 * out * E + 8 * out,
-        "direct line is missing": lambda C, K, out, E: block(C, K, out, E) - (C + K) * out - out,
-        "direct line has a bias": lambda C, K, out, E: block(C, K, out, E) - out,
-        "second convolution reads": lambda C, K, out, E: (
-            block(C, K, out, E) + 9 * (C + K - out) * out
-        ),
-        "second normalisation works": lambda C, K, out, E: block(C, K, out, E) + 2 * (C + K - out),
-        "first normalisation works": lambda C, K, out, E: block(C, K, out, E) - 2 * (C + K - out),
-        "bias for each new channel": lambda C, K, out, E: block(C, K, out, E) - 2 * out,
-        "two numbers a channel": lambda C, K, out, E: block(C, K, out, E) - out * (E + 1),
-        "`kept` is missing": lambda C, K, out, E: block(C, 0, out, E),
-    },
-    "12.4": {
-        "shrinks after the blocks": late_down,
-        "grows before the blocks": early_up,
-        "is not scaled": joined(lambda below, h: below + h),
-        "only the skip is scaled": joined(lambda below, h: below + h * ROOT),
-        "both halves are": joined(lambda below, h: below * ROOT + h),
-        "the mean of the two": joined(lambda below, h: (below + h) / 2),
-        "the skip is missing": joined(lambda below, h: below),
-        "before the blocks of the way down": skip_before,
-        "in front of them": skip_behind,
-        "pass h through inner": joined(lambda below, h: (h + h) * ROOT),
-        "run once": twice,
+    "12.6": {
+        "unscaled skips": lambda: ("a", "2"),
+        "one more level with attention": lambda: ("c", "2"),
+        "read a stack": lambda: ("d", "2"),
+        "narrower and have fewer": lambda: ("e", "2"),
+        "no sampler has run": lambda: ("b", "1"),
+        "a batch does not change": lambda: ("b", "3"),
+        "weights times pixels": lambda: ("b", "4"),
     },
 }

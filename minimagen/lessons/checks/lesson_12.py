@@ -1,26 +1,54 @@
-"""The exercises of lesson 12: the Efficient U-Net."""
+"""The exercises of lesson 12: the work of a convolution, a level of a U-Net and what a coarser one
+costs, the scale of a skip connection, many joins, and a network that is too slow.
+"""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
 
 import torch
 from torch import Tensor
 
-from minimagen.lessons.checks import Wrong, blank, exercise, same
+from minimagen.lessons.checks import Wrong, chosen, compare, derive, exercise
 from minimagen.lessons.checks.inputs import normal
 
 _ROOT = 0.5**0.5
 
 
-def _shares(results: Sequence, expected: Tensor, faults: Mapping[str, Tensor], what: str) -> None:
-    """Compare one result a case, each as a share of what it should be,
-    so that a small case counts as much as a large one.
-    """
-    scaled = {sentence: result / expected for sentence, result in faults.items()}
-    mine = None
-    if not any(map(blank, results)):
-        numbers = [torch.as_tensor(result, dtype=torch.float64).reshape(()) for result in results]
-        mine = torch.stack(numbers) / expected
-    same(mine, torch.ones_like(expected), scaled, 1e-9, what)
+def _per_pixel(C, out, k, g):
+    return k**2 * (C / g) * out
+
+
+def _work(C, out, k, H, W, s, g):
+    return _per_pixel(C, out, k, g) * math.ceil(H / s) * math.ceil(W / s)
+
+
+WORK_FAULTS = {
+    "the stride is forgotten: the work is counted at the pixels of the output (eq. 12.1)": (
+        lambda C, out, k, H, W, s, g: _per_pixel(C, out, k, g) * H * W
+    ),
+    "the stride shortens both sides, so divide by it twice": (
+        lambda C, out, k, H, W, s, g: _per_pixel(C, out, k, g) * math.ceil(H / s) * W
+    ),
+    "a remainder counts: the first pixel of every stride is kept, so round the sides up": (
+        lambda C, out, k, H, W, s, g: _per_pixel(C, out, k, g) * (H // s) * (W // s)
+    ),
+    "sides are whole numbers of pixels: round each of them up": (
+        lambda C, out, k, H, W, s, g: _per_pixel(C, out, k, g) * H * W / s**2
+    ),
+    "round each side up, not their product": (
+        lambda C, out, k, H, W, s, g: _per_pixel(C, out, k, g) * math.ceil(H * W / s**2)
+    ),
+    "the groups are forgotten: an output channel reads channels / groups input channels": (
+        lambda C, out, k, H, W, s, g: _work(C, out, k, H, W, s, 1)
+    ),
+    "only the input channels are divided by groups; all output channels are still computed": (
+        lambda C, out, k, H, W, s, g: _work(C, out, k, H, W, s, g) / g
+    ),
+    "the window has two sides: k squared": lambda C, out, k, *rest: _work(C, out, k, *rest) / k,
+    "the window is that of the case, not always 3": (
+        lambda C, out, k, *rest: _work(C, out, 3, *rest)
+    ),
+    "these are operations; a multiply-add is two of them": lambda *case: 2 * _work(*case),
+}
 
 
 @exercise("12.1", points=2, minutes=10)
@@ -33,108 +61,47 @@ def ex_12_1(convolution_work_of) -> None:
         (12, 8, 5, 15, 9, 2, 4),
         (6, 6, 3, 7, 20, 3, 6),
         (16, 4, 1, 9, 9, 2, 2),
+        (20, 30, 7, 11, 13, 4, 5),
+        (9, 18, 3, 5, 4, 2, 9),
     ]
-    C, out, k, H, W, s, g = torch.tensor(cases, dtype=torch.float64).T
-    up = (H / s).ceil() * (W / s).ceil()
-    each = k**2 * C / g * out  # the work at one pixel
-    right = each * up
-    faults = {
-        "the stride is forgotten: the work is counted at the pixels that come out (eq. 12.1)": each
-        * H
-        * W,
-        "the stride shortens both sides, and must be divided by twice": each * (H / s).ceil() * W,
-        "what is left over counts: the first pixel of every stride is kept, so round the sides "
-        "up": each * (H / s).floor() * (W / s).floor(),
-        "sides are whole numbers of pixels: round each of them up": each * H * W / s**2,
-        "the groups are forgotten: a new channel draws from channels / groups old ones": each
-        * g
-        * up,
-        "only the old channels are divided by groups; all the new ones are still computed": each
-        / g
-        * up,
-        "the window has two sides: k squared": each / k * up,
-        "these are operations; a multiply-add is two of them": 2 * right,
-    }
-    _shares([convolution_work_of(*case) for case in cases], right, faults, "the work")
+
+    def shares(work):
+        return lambda: [_share(work(*case), _work(*case)) for case in cases]
+
+    faults = {sentence: shares(fault) for sentence, fault in WORK_FAULTS.items()}
+    compare(shares(convolution_work_of), shares(_work), [()], faults, 1e-9, "the work")
 
 
-@exercise("12.2", points=2, minutes=10)
-def ex_12_2(scale_for) -> None:
-    """scale_for(variance_h, variance_u, correlation) -> f with Var f (h + u) = 1, equation 12.8;
-    all (n,).
+def _share(result, right: float):
+    """A result as a share of what it should be, so that a small case counts as much as a large."""
+    return result if result is None or result is ... else torch.as_tensor(result).double() / right
+
+
+@exercise("12.2", points=1, minutes=5, kind="predict")
+def ex_12_2(coarser_level) -> None:
+    """coarser_level() -> (statement, reason): the costs of a level at half the side, twice the
+    channels.
     """
-    h, u = torch.tensor([1.0, 4.0, 0.5, 2.0]).double(), torch.tensor([1.0, 1.0, 0.25, 3.0]).double()
-    rho = torch.tensor([0.0, 0.5, -0.3, 0.9]).double()
-    cov = rho * (h * u).sqrt()
-    total = h + u + 2 * cov
-    faults = {
-        "this is right for independent halves only: the covariance is missing (eq. 12.8)": (
-            h + u
-        ).rsqrt(),
-        "this is the paper's constant, right for independent halves of variance 1": torch.full_like(
-            h, 0.5**0.5
-        ),
-        "a factor multiplies a variance by its square, so the root is missing": 1 / total,
-        "this is upside down: the factor makes the sum smaller where its variance is "
-        "large": total.sqrt(),
-        "the covariance enters twice, from the two mixed products of the square": (
-            h + u + cov
-        ).rsqrt(),
-        "the correlation is not the covariance: multiply it by both deviations": (
-            h + u + 2 * rho
-        ).rsqrt(),
-        "this multiplies the correlation by both variances: the covariance has their roots": (
-            h + u + 2 * rho * h * u
-        ).rsqrt(),
-    }
-    same(scale_for(h, u, rho), total.rsqrt(), faults, what="the factor")
-
-
-@exercise("12.3", points=3, minutes=15)
-def ex_12_3(joining_block_parameters) -> None:
-    """joining_block_parameters(channels, kept, width, emb)
-    -> parameters of a block that is given a stack of both.
-    """
-    cases = [(8, 8, 8, 32), (64, 32, 32, 128), (16, 48, 24, 64), (5, 3, 7, 11)]
-    C, K, out, E = torch.tensor(cases, dtype=torch.float64).T
-    S = C + K
-    right = (
-        2 * S + 9 * S * out + out + 2 * out * (E + 1) + 2 * out + 9 * out**2 + out + S * out + out
-    )
-    faults = {
-        "this is the block of (12.2), `width` channels throughout; it must read the stack": 18
-        * out**2
-        + 2 * out * E
-        + 8 * out,
-        "the direct line is missing: the channels differ, so it has a 1 x 1 convolution with "
-        "bias": right - S * out - out,
-        "the direct line has a bias, too": right - out,
-        "the second convolution reads `width` channels, no longer the stack": right
-        + 9 * (S - out) * out,
-        "the second normalisation works on `width` channels, no longer on the stack": right
-        + 2 * (S - out),
-        "the first normalisation works on the stack, before the convolution": right - 2 * (S - out),
-        "2 * width too few: both convolutions have a bias for each new channel, as has the "
-        "linear layer": right - 2 * out,
-        "the linear layer gives two numbers a channel, a scale and a shift": right - out * (E + 1),
-        "the stack has `channels` + `kept` channels; `kept` is missing": right
-        - 2 * K
-        - 10 * K * out,
-    }
-    _shares(
-        [joining_block_parameters(*case) for case in cases],
-        right,
-        faults,
-        "the number of parameters",
+    chosen(
+        coarser_level,
+        ("a", "2"),
+        {
+            "b": "that is the order of stride and blocks; here the channels double as well",
+            "c": "the weights grow to 4 times, but there are only a quarter of the pixels",
+            "d": "a convolution from 2C to 2C channels has 4 times the weights: both ends double",
+            "1": "the work is weights times pixels: the pixels matter as much (eq. 12.1)",
+            "3": "a convolution reads all C channels for each of its C outputs: C squared weights",
+            "4": "what is kept are pictures of C N numbers (eq. 12.4): C, not C squared",
+        },
     )
 
 
-@exercise("12.4", points=3, minutes=15)
-def ex_12_4(level) -> None:
+@exercise("12.3", points=2, minutes=15)
+def ex_12_3(level) -> None:
     """level(x, shrink, down, inner, up, grow)
     -> grow(up((inner(h) + h) / sqrt(2))) with h = down(shrink(x)).
     """
-    x, widths = normal(2, 3, 8, 8, seed=124), []
+    widths: list[int] = []
 
     def blocks(bend):
         def work(x: Tensor) -> Tensor:
@@ -144,10 +111,13 @@ def ex_12_4(level) -> None:
         return work
 
     down, up = blocks(torch.tanh), blocks(torch.sin)
-    h = down(_shrink(x))
-    expected, faults = _grow(up((_inner(h) + h) * _ROOT)), _misjoined(x, down, up)
+    cases = [
+        (normal(2, 3, 8, 8, seed=124), _shrink, down, _inner, up, _grow),
+        (normal(1, 5, 12, 4, seed=125), _shrink, up, torch.tanh, down, _grow),
+    ]
+    compare(level, _level, cases, LEVEL_FAULTS, what="the level's output")
     widths.clear()
-    same(level(x, _shrink, down, _inner, up, _grow), expected, faults, what="the level's output")
+    level(*cases[0])
     if widths != [4, 4]:
         raise Wrong(
             "the blocks of each way run once, on the small picture; they ran on widths "
@@ -167,29 +137,121 @@ def _inner(x: Tensor) -> Tensor:
     return torch.cos(x) * 3
 
 
-def _misjoined(x: Tensor, down: Callable, up: Callable) -> dict[str, Tensor]:
-    """What a level returns whose parts are in the wrong place, or whose sum has the wrong scale."""
-    h, late = down(_shrink(x)), _shrink(down(x))
-    return {
-        "this shrinks after the blocks of the way down: they must see the small picture (eq. "
-        "12.7)": _grow(up((_inner(late) + late) * _ROOT)),
-        "this grows before the blocks of the way up: they must see the small picture (eq. 12.7)": (
-            up(_grow((_inner(h) + h) * _ROOT))
-        ),
-        "the sum is not scaled: its variance would be 2 (eq. 12.8)": _grow(up(_inner(h) + h)),
-        "only the skip is scaled: the variance would be 1.5 (eq. 12.8)": _grow(
-            up(_inner(h) + h * _ROOT)
-        ),
-        "only what comes from below is scaled; both halves are": _grow(up(_inner(h) * _ROOT + h)),
-        "this is the mean of the two: the variance would be 1/2; divide by the root of 2": _grow(
-            up((_inner(h) + h) / 2)
-        ),
-        "the skip is missing: what comes from below must be joined by h": _grow(up(_inner(h))),
-        "the skip is taken before the blocks of the way down; it is what they return": (
-            _grow(up((_inner(h) + _shrink(x)) * _ROOT))
-        ),
-        "the skip joins behind the blocks of the way up; it must join in front of them": _grow(
-            (up(_inner(h)) + h) * _ROOT
-        ),
-        "the coarser levels are missing: pass h through inner": _grow(up((h + h) * _ROOT)),
-    }
+def _level(x, shrink, down, inner, up, grow, join=lambda below, h: (below + h) * _ROOT):
+    h = down(shrink(x))
+    return grow(up(join(inner(h), h)))
+
+
+def _joined(join):
+    return lambda *pieces: _level(*pieces, join)
+
+
+def _late_down(x, shrink, down, inner, up, grow):
+    h = shrink(down(x))
+    return grow(up((inner(h) + h) * _ROOT))
+
+
+def _late_up(x, shrink, down, inner, up, grow):
+    h = down(shrink(x))
+    return up(grow((inner(h) + h) * _ROOT))
+
+
+def _skip_before(x, shrink, down, inner, up, grow):
+    small = shrink(x)
+    return grow(up((inner(down(small)) + small) * _ROOT))
+
+
+def _skip_behind(x, shrink, down, inner, up, grow):
+    h = down(shrink(x))
+    return grow((up(inner(h)) + h) * _ROOT)
+
+
+LEVEL_FAULTS = {
+    "this shrinks after the blocks of the way down: they must see the small picture (eq. 12.7)": (
+        _late_down
+    ),
+    "this grows before the blocks of the way up: they must see the small picture (eq. 12.7)": (
+        _late_up
+    ),
+    "the sum is not scaled: its variance would be 2 (eq. 12.8)": _joined(
+        lambda below, h: below + h
+    ),
+    "only the skip is scaled: the variance would be 1.5 (eq. 12.8)": _joined(
+        lambda below, h: below + h * _ROOT
+    ),
+    "only what comes from below is scaled; scale the whole sum": _joined(
+        lambda below, h: below * _ROOT + h
+    ),
+    "this is the mean of the two: the variance would be 1/2; divide by the root of 2": _joined(
+        lambda below, h: (below + h) / 2
+    ),
+    "the skip is missing: what comes from below must be joined by h": _joined(
+        lambda below, h: below
+    ),
+    "the skip is taken before the blocks of the way down; it is their output": _skip_before,
+    "the skip joins behind the blocks of the way up; it must join in front of them": _skip_behind,
+    "the coarser levels are missing: pass h through inner": _joined(lambda _, h: (h + h) * _ROOT),
+}
+
+
+def _scale(h, u, rho):
+    return (h + u + 2 * rho * (h * u).sqrt()).rsqrt()
+
+
+SCALE_FAULTS = {
+    "this is right for independent inputs only: the covariance is missing (eq. 12.8)": (
+        lambda h, u, rho: (h + u).rsqrt()
+    ),
+    "this is the paper's constant, right for independent inputs of variance 1": (
+        lambda h, u, rho: torch.full_like(h, _ROOT)
+    ),
+    "a factor multiplies a variance by its square, so the root is missing": (
+        lambda h, u, rho: _scale(h, u, rho) ** 2
+    ),
+    "this is upside down: the factor makes the sum smaller where its variance is large": (
+        lambda h, u, rho: 1 / _scale(h, u, rho)
+    ),
+    "the covariance enters twice, from the two mixed products of the square": (
+        lambda h, u, rho: (h + u + rho * (h * u).sqrt()).rsqrt()
+    ),
+    "the correlation is not the covariance: multiply it by both standard deviations": (
+        lambda h, u, rho: (h + u + 2 * rho).rsqrt()
+    ),
+    "this multiplies the correlation by both variances: the covariance has their roots": (
+        lambda h, u, rho: (h + u + 2 * rho * h * u).rsqrt()
+    ),
+}
+
+
+@exercise("12.4", points=2, minutes=10)
+def ex_12_4(scale_for) -> None:
+    """scale_for(variance_h, variance_skip, correlation) -> f with Var f (h + h_skip) = 1, equation
+    12.8; three tensors of one shape.
+    """
+    first = [[1.0, 4.0, 0.5, 2.0], [1.0, 1.0, 0.25, 3.0], [0.0, 0.5, -0.3, 0.9]]
+    second = [[[0.7], [9.0]], [[0.2], [16.0]], [[-0.3], [0.1]]]
+    cases = [tuple(torch.tensor(values).double() for values in case) for case in (first, second)]
+    compare(scale_for, _scale, cases, SCALE_FAULTS, what="the factor")
+
+
+derive("12.5", points=2, minutes=15)
+
+
+@exercise("12.6", points=1, minutes=10, kind="diagnose")
+def ex_12_6(fault_of_the_network) -> None:
+    """fault_of_the_network() -> (fault, observation) for the slow network of figure 7."""
+    chosen(
+        fault_of_the_network,
+        ("b", "2"),
+        {
+            "a": "unscaled skips change no parameter, no work and no memory; here work and memory "
+            "change",
+            "c": "one more level with attention would add parameters; here they are the same",
+            "d": "blocks that read a stack have more parameters; here they are the same",
+            "e": "blocks at the fine levels are narrower and have fewer parameters; here they are "
+            "the same",
+            "1": "no sampler has run: these are counts, and losses of training",
+            "3": "the multiply-adds are counted for one picture; a batch does not change them",
+            "4": "the parameters are equal: the work is weights times pixels (eq. 12.1)",
+        },
+    )
