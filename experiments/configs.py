@@ -5,7 +5,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments._common import parser, write_json
+from experiments._common import command, machine, parser, write_json
 from minimagen.conditioning import Cond, LowRes, Text
 from minimagen.configs import CONFIGS
 from minimagen.efficient_unet import EfficientUNet
@@ -39,7 +39,8 @@ def counted(name: str, stage: str) -> dict[str, float]:
 def main() -> None:
     options = parser(__doc__, "configs.json").parse_args()
     table = {name: {stage: counted(name, stage) for stage in STAGES} for name in CONFIGS}
-    write_json(options.out, {"command": "python -m experiments.configs", "shapes": table})
+    who = {"command": command("configs"), "machine": machine()}
+    write_json(options.out, {**who, "shapes": table})
     for name, stages in table.items():
         for stage, row in stages.items():
             millions, flops, memory = row.values()
